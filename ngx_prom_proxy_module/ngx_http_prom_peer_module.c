@@ -1,0 +1,483 @@
+/*
+ * The balancer: dials the target that the router chose, one address after
+ * the other, keeps its idle connections, and learns why a dial failed.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_prom_proxy.h"
+#include "ngx_http_prom_peer.h"
+
+
+typedef struct {
+    ngx_http_prom_peer_cache_t   cache;
+} ngx_http_prom_peer_srv_conf_t;
+
+
+typedef struct {
+    ngx_http_prom_proxy_ctx_t   *ctx;
+    ngx_http_upstream_t         *upstream;
+    ngx_http_prom_peer_cache_t  *cache;
+
+    ngx_str_t                    key;       /* of the idle connections */
+    ngx_http_prom_peer_idle_t   *idle;      /* of the connection in use */
+
+    ngx_uint_t                   current;   /* address */
+} ngx_http_prom_peer_data_t;
+
+
+static ngx_int_t ngx_http_prom_peer_init(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us);
+static ngx_int_t ngx_http_prom_peer_get(ngx_peer_connection_t *pc,
+    void *data);
+static void ngx_http_prom_peer_free(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t state);
+static void ngx_http_prom_peer_failed(ngx_peer_connection_t *pc,
+    ngx_http_prom_peer_data_t *pd);
+static ngx_err_t ngx_http_prom_peer_connect_error(ngx_addr_t *addr);
+#if (NGX_HTTP_SSL)
+static void ngx_http_prom_peer_tls_failed(ngx_connection_t *c,
+    ngx_http_prom_proxy_ctx_t *ctx);
+static ngx_int_t ngx_http_prom_peer_set_session(ngx_peer_connection_t *pc,
+    void *data);
+static void ngx_http_prom_peer_save_session(ngx_peer_connection_t *pc,
+    void *data);
+#endif
+
+static ngx_int_t ngx_http_prom_peer_init_upstream(ngx_conf_t *cf,
+    ngx_http_upstream_srv_conf_t *us);
+static void *ngx_http_prom_peer_create_conf(ngx_conf_t *cf);
+static char *ngx_http_prom_peer(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+
+static ngx_command_t  ngx_http_prom_peer_commands[] = {
+
+    /* prom_proxy_peer [idle=NUMBER] [timeout=TIME]; dials routed targets */
+
+    { ngx_string("prom_proxy_peer"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
+      ngx_http_prom_peer,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_prom_peer_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    NULL,                                  /* postconfiguration */
+
+    NULL,                                  /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    ngx_http_prom_peer_create_conf,        /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    NULL,                                  /* create location configuration */
+    NULL                                   /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_prom_peer_module = {
+    NGX_MODULE_V1,
+    &ngx_http_prom_peer_module_ctx,        /* module context */
+    ngx_http_prom_peer_commands,           /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_int_t
+ngx_http_prom_peer_init(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us)
+{
+    u_char                         *p;
+    ngx_prom_route_t               *route;
+    ngx_http_upstream_t            *u;
+    ngx_http_prom_peer_data_t      *pd;
+    ngx_http_prom_proxy_ctx_t      *ctx;
+    ngx_http_prom_peer_srv_conf_t  *pscf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_prom_proxy_module);
+
+    if (ctx == NULL || ctx->addrs == NULL) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "upstream \"%V\" dials targets that \"prom_proxy\" "
+                      "has routed, and this request is none", &us->host);
+        return NGX_ERROR;
+    }
+
+    pscf = ngx_http_conf_upstream_srv_conf(us, ngx_http_prom_peer_module);
+
+    pd = ngx_pcalloc(r->pool, sizeof(ngx_http_prom_peer_data_t));
+    if (pd == NULL) {
+        return NGX_ERROR;
+    }
+
+    u = r->upstream;
+
+    pd->ctx = ctx;
+    pd->upstream = u;
+    pd->cache = &pscf->cache;
+
+    /* one address may have several TLS identities, and plain HTTP too */
+
+    route = &ctx->route;
+
+    p = ngx_pnalloc(r->pool, route->authority.len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    pd->key.data = p;
+    pd->key.len = route->authority.len + 1;
+
+    *p++ = route->tls ? 's' : 'p';
+    ngx_memcpy(p, route->authority.data, route->authority.len);
+
+    u->peer.data = pd;
+    u->peer.get = ngx_http_prom_peer_get;
+    u->peer.free = ngx_http_prom_peer_free;
+    u->peer.tries = ctx->naddrs;
+#if (NGX_HTTP_SSL)
+    u->peer.set_session = ngx_http_prom_peer_set_session;
+    u->peer.save_session = ngx_http_prom_peer_save_session;
+#endif
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_prom_peer_get(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_http_prom_peer_data_t *pd = data;
+
+    ngx_addr_t  *addr;
+
+    addr = &pd->ctx->addrs[pd->current % pd->ctx->naddrs];
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                   "get prom peer \"%V\" at %V",
+                   &pd->ctx->route.name, &addr->name);
+
+    pc->sockaddr = addr->sockaddr;
+    pc->socklen = addr->socklen;
+    pc->name = &addr->name;
+    pc->cached = 0;
+
+    pd->idle = NULL;
+    pc->connection = ngx_http_prom_peer_cache_take(pd->cache, &pd->key,
+                                                   pc->log, &pd->idle);
+
+    if (pc->connection) {
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                       "get prom peer: using connection %p", pc->connection);
+        pc->cached = 1;
+        return NGX_DONE;
+    }
+
+    /* what the free handler finds there is the dial's */
+
+    ngx_set_errno(0);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_prom_peer_free(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t state)
+{
+    ngx_http_prom_peer_data_t *pd = data;
+
+    ngx_http_upstream_t  *u;
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                   "free prom peer \"%V\", state %ui",
+                   &pd->ctx->route.name, state);
+
+    u = pd->upstream;
+
+    if (state & NGX_PEER_FAILED || pc->connection == NULL) {
+        ngx_http_prom_peer_failed(pc, pd);
+
+    } else if (u->keepalive
+               && u->request_body_sent
+               && ngx_http_prom_peer_cache_put(pd->cache, &pd->key,
+                                               pc->connection, pd->idle)
+                  == NGX_OK)
+    {
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                       "free prom peer: saving connection %p",
+                       pc->connection);
+        pc->connection = NULL;
+    }
+
+    if (pc->tries) {
+        pc->tries--;
+    }
+
+    if (pd->ctx->late) {
+        pc->tries = 0;
+    }
+}
+
+
+static void
+ngx_http_prom_peer_failed(ngx_peer_connection_t *pc,
+    ngx_http_prom_peer_data_t *pd)
+{
+    ngx_err_t                   err;
+    ngx_addr_t                 *addr;
+    ngx_connection_t           *c;
+    ngx_http_prom_fail_e        fail;
+    ngx_http_prom_proxy_ctx_t  *ctx;
+
+    c = pc->connection;
+    ctx = pd->ctx;
+
+    if (c == NULL) {
+        /* connect() or what stands before it failed at once */
+        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_CONNECT, ngx_errno);
+        pd->current++;
+        return;
+    }
+
+    if (pd->upstream->request_sent) {
+
+        fail = c->read->timedout ? NGX_HTTP_PROM_FAIL_TIME
+               : (c->read->eof || c->read->error || c->write->error)
+                 ? NGX_HTTP_PROM_FAIL_CLOSED : NGX_HTTP_PROM_FAIL_HEADER;
+
+        ngx_http_prom_proxy_fail(ctx, fail, 0);
+
+    } else if (c->write->timedout) {
+        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_CONNECT_TIME, 0);
+
+#if (NGX_HTTP_SSL)
+    } else if (c->ssl) {
+        ngx_http_prom_peer_tls_failed(c, ctx);
+#endif
+
+    } else if (!pc->cached) {
+        addr = &ctx->addrs[pd->current % ctx->naddrs];
+        err = ngx_http_prom_peer_connect_error(addr);
+        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_CONNECT, err);
+    }
+
+    /* a connection that went stale says nothing about its address */
+
+    if (!pc->cached) {
+        pd->current++;
+    }
+}
+
+
+/*
+ * nginx has taken the error off the socket already, logged it and told no
+ * one. A second dial to an address of this machine fails at once, with the
+ * same error. Elsewhere the error stays unknown, 0: nothing waits for it.
+ */
+
+static ngx_err_t
+ngx_http_prom_peer_connect_error(ngx_addr_t *addr)
+{
+    int           err;
+    socklen_t     len;
+    ngx_socket_t  s;
+
+    s = ngx_socket(addr->sockaddr->sa_family, SOCK_STREAM, 0);
+
+    if (s == (ngx_socket_t) -1) {
+        return ngx_socket_errno;
+    }
+
+    err = 0;
+
+    if (ngx_nonblocking(s) == -1) {
+        goto done;
+    }
+
+    if (connect(s, addr->sockaddr, addr->socklen) == -1) {
+
+        err = ngx_socket_errno;
+
+        if (err != NGX_EINPROGRESS) {
+            goto done;
+        }
+    }
+
+    len = sizeof(int);
+
+    if (getsockopt(s, SOL_SOCKET, SO_ERROR, (void *) &err, &len) == -1) {
+        err = ngx_socket_errno;
+    }
+
+done:
+
+    if (ngx_close_socket(s) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_socket_errno,
+                      ngx_close_socket_n " failed");
+    }
+
+    return err;
+}
+
+
+#if (NGX_HTTP_SSL)
+
+static void
+ngx_http_prom_peer_tls_failed(ngx_connection_t *c,
+    ngx_http_prom_proxy_ctx_t *ctx)
+{
+    long  rc;
+
+    if (!c->ssl->handshaked) {
+        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_TLS, 0);
+        return;
+    }
+
+    /* shaken hands, and then refused for the certificate */
+
+    rc = SSL_get_verify_result(c->ssl->connection);
+
+    if (rc != X509_V_OK) {
+        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_TLS_VERIFY, rc);
+        return;
+    }
+
+    ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_TLS_NAME, 0);
+}
+
+
+/* connections are kept instead of sessions */
+
+static ngx_int_t
+ngx_http_prom_peer_set_session(ngx_peer_connection_t *pc, void *data)
+{
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_prom_peer_save_session(ngx_peer_connection_t *pc, void *data)
+{
+}
+
+#endif
+
+
+static ngx_int_t
+ngx_http_prom_peer_init_upstream(ngx_conf_t *cf,
+    ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_http_prom_peer_srv_conf_t  *pscf;
+
+    us->peer.init = ngx_http_prom_peer_init;
+
+    pscf = ngx_http_conf_upstream_srv_conf(us, ngx_http_prom_peer_module);
+
+    return ngx_http_prom_peer_cache_init(&pscf->cache, cf->pool);
+}
+
+
+static void *
+ngx_http_prom_peer_create_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_prom_peer_srv_conf_t));
+}
+
+
+static char *
+ngx_http_prom_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_prom_peer_srv_conf_t *pscf = conf;
+
+    ngx_int_t                      n;
+    ngx_str_t                     *value, s;
+    ngx_uint_t                     i;
+    ngx_http_upstream_server_t    *us;
+    ngx_http_upstream_srv_conf_t  *uscf;
+
+    uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
+
+    if (uscf->peer.init_upstream) {
+
+        if (uscf->peer.init_upstream == ngx_http_prom_peer_init_upstream) {
+            return "is duplicate";
+        }
+
+        return "must stand before any other balancer and \"keepalive\"";
+    }
+
+    pscf->cache.max = 1024;
+    pscf->cache.timeout = 75000;
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "idle=", 5) == 0) {
+            n = ngx_atoi(value[i].data + 5, value[i].len - 5);
+
+            if (n == NGX_ERROR || n > 1000000) {
+                goto invalid;
+            }
+
+            pscf->cache.max = n;
+            continue;
+        }
+
+        if (ngx_strncmp(value[i].data, "timeout=", 8) == 0) {
+            s.data = value[i].data + 8;
+            s.len = value[i].len - 8;
+
+            n = ngx_parse_time(&s, 0);
+
+            if (n == NGX_ERROR || n == 0) {
+                goto invalid;
+            }
+
+            pscf->cache.timeout = n;
+            continue;
+        }
+
+        goto invalid;
+    }
+
+    /* nginx wants a server in every upstream: this one is never dialled */
+
+    us = ngx_array_push(uscf->servers);
+    if (us == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(us, sizeof(ngx_http_upstream_server_t));
+    us->down = 1;
+
+    uscf->peer.init_upstream = ngx_http_prom_peer_init_upstream;
+    uscf->flags = NGX_HTTP_UPSTREAM_CREATE;
+
+    return NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid value \"%V\" in \"%V\" directive",
+                       &value[i], &cmd->name);
+
+    return NGX_CONF_ERROR;
+}

@@ -1,0 +1,110 @@
+/*
+ * What the files of the http module share: a request's route and what became
+ * of it.
+ */
+
+
+#ifndef _NGX_HTTP_PROM_PROXY_H_INCLUDED_
+#define _NGX_HTTP_PROM_PROXY_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_prom_registry.h"
+
+
+/* how far a scrape came before it failed; the furthest failure is told */
+
+typedef enum {
+    NGX_HTTP_PROM_FAIL_NONE = 0,
+    NGX_HTTP_PROM_FAIL_TARGET,        /* no such target */
+    NGX_HTTP_PROM_FAIL_RESOLVER,      /* no resolver to ask */
+    NGX_HTTP_PROM_FAIL_RESOLVE,       /* code is the resolver's */
+    NGX_HTTP_PROM_FAIL_CONNECT,       /* code is an errno, 0 if unknown */
+    NGX_HTTP_PROM_FAIL_CONNECT_TIME,
+    NGX_HTTP_PROM_FAIL_TLS,
+    NGX_HTTP_PROM_FAIL_TLS_VERIFY,    /* code is an X509_V_ERR_* */
+    NGX_HTTP_PROM_FAIL_TLS_NAME,
+    NGX_HTTP_PROM_FAIL_CLOSED,
+    NGX_HTTP_PROM_FAIL_HEADER,
+    NGX_HTTP_PROM_FAIL_TIME,
+    NGX_HTTP_PROM_FAIL_DEADLINE       /* the scraper's own timeout */
+} ngx_http_prom_fail_e;
+
+
+typedef struct {
+    ngx_http_request_t          *request;
+    ngx_prom_route_t             route;
+
+    ngx_addr_t                  *addrs;
+    ngx_uint_t                   naddrs;
+
+    ngx_resolver_ctx_t          *resolving;
+
+    ngx_event_t                  deadline;
+    ngx_msec_t                   timeout;   /* the scraper's, 0 if none */
+
+    ngx_http_prom_fail_e         fail;
+    ngx_int_t                    code;
+
+    unsigned                     found:1;   /* there is a route */
+    unsigned                     late:1;    /* the deadline has passed */
+} ngx_http_prom_proxy_ctx_t;
+
+
+typedef struct {
+    ngx_shm_zone_t              *zone;
+    ngx_str_t                    file;
+    ngx_prom_targets_t          *targets;   /* parsed, for the zone's init */
+    ngx_pool_t                  *pool;      /* theirs */
+    ngx_uint_t                   enabled;   /* some "prom_proxy" is there */
+} ngx_http_prom_proxy_main_conf_t;
+
+
+typedef struct {
+    ngx_http_core_loc_conf_t    *router;    /* named location of "prom_proxy" */
+} ngx_http_prom_proxy_srv_conf_t;
+
+
+typedef struct {
+    ngx_shm_zone_t              *zone;
+} ngx_http_prom_proxy_loc_conf_t;
+
+
+/*
+ * The context of a request, also behind a redirect to a named location,
+ * which clears the contexts of all modules. NULL if it was never routed.
+ */
+
+ngx_http_prom_proxy_ctx_t *ngx_http_prom_proxy_ctx(ngx_http_request_t *r);
+
+/* the handler of the rewrite phase: finds the target and its location */
+
+ngx_int_t ngx_http_prom_proxy_route_handler(ngx_http_request_t *r);
+
+/* the handler of the precontent phase: makes the addresses to dial */
+
+ngx_int_t ngx_http_prom_proxy_resolve_handler(ngx_http_request_t *r);
+
+/* starts the deadline that the scraper has named, if it did */
+
+void ngx_http_prom_proxy_deadline(ngx_http_request_t *r,
+    ngx_http_prom_proxy_ctx_t *ctx);
+
+/* keeps a failure for $prom_proxy_error, unless a further one is known */
+
+void ngx_http_prom_proxy_fail(ngx_http_prom_proxy_ctx_t *ctx,
+    ngx_http_prom_fail_e fail, ngx_int_t code);
+
+/* the line for people: "NAME: what failed: why" */
+
+ngx_int_t ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line);
+
+ngx_int_t ngx_http_prom_proxy_add_variables(ngx_conf_t *cf);
+
+
+extern ngx_module_t  ngx_http_prom_proxy_module;
+
+
+#endif /* _NGX_HTTP_PROM_PROXY_H_INCLUDED_ */

@@ -1,0 +1,270 @@
+/*
+ * Routing: which target a request is for, and which location serves it.
+ *
+ * "prom_proxy" in a named location makes that location the router of its
+ * server. A target behaves as "location /NAME/" would: it wins over every
+ * prefix location that is shorter, and loses to longer, exact and regular
+ * expression ones. In any other location, "prom_proxy" routes the requests
+ * that arrive there.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_prom_proxy.h"
+
+
+static ngx_shm_zone_t *ngx_http_prom_proxy_applies(ngx_http_request_t *r,
+    ngx_http_core_loc_conf_t **router, size_t *len);
+static ngx_http_prom_proxy_ctx_t *ngx_http_prom_proxy_create_ctx(
+    ngx_http_request_t *r);
+static void ngx_http_prom_proxy_cleanup(void *data);
+static ngx_int_t ngx_http_prom_proxy_redirect(ngx_http_request_t *r,
+    ngx_str_t *name);
+
+
+ngx_int_t
+ngx_http_prom_proxy_route_handler(ngx_http_request_t *r)
+{
+    size_t                      len;
+    ngx_int_t                   rc;
+    ngx_shm_zone_t             *zone;
+    ngx_prom_route_t            route;
+    ngx_http_core_loc_conf_t   *router;
+    ngx_http_prom_proxy_ctx_t  *ctx;
+
+    zone = ngx_http_prom_proxy_applies(r, &router, &len);
+
+    if (zone == NULL) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_prom_registry_find((ngx_slab_pool_t *) zone->shm.addr, &r->uri,
+                                &route, r->pool);
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+
+        if (len) {
+            /* a location of the user's, "location /" included */
+            return NGX_DECLINED;
+        }
+
+    } else if (len >= route.name.len + (route.bare ? 1 : 2)) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_prom_proxy_create_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (router) {
+        r->loc_conf = router->loc_conf;
+        ngx_http_update_location_config(r);
+    }
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_TARGET, 0);
+        return NGX_HTTP_NOT_FOUND;
+    }
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "prom proxy: target \"%V\" at \"%V\"%s",
+                   &route.name, &route.authority,
+                   route.bare ? ", without slash" : "");
+
+    if (route.bare) {
+        return ngx_http_prom_proxy_redirect(r, &route.name);
+    }
+
+    ctx->route = route;
+    ctx->found = 1;
+
+    ngx_http_prom_proxy_deadline(r, ctx);
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * Returns the zone to look in, or NULL. *router is the location to change
+ * to, if any; *len is the length of the location that nginx chose, which
+ * the target's must exceed.
+ */
+
+static ngx_shm_zone_t *
+ngx_http_prom_proxy_applies(ngx_http_request_t *r,
+    ngx_http_core_loc_conf_t **router, size_t *len)
+{
+    ngx_http_core_loc_conf_t        *clcf;
+    ngx_http_prom_proxy_loc_conf_t  *plcf;
+    ngx_http_prom_proxy_srv_conf_t  *pscf;
+
+    *router = NULL;
+    *len = 0;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_prom_proxy_module);
+
+    if (plcf->zone) {
+        return plcf->zone;
+    }
+
+    pscf = ngx_http_get_module_srv_conf(r, ngx_http_prom_proxy_module);
+
+    if (pscf->router == NULL) {
+        return NULL;
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    /*
+     * "limit_except" has put its own nameless configuration in the place
+     * of its location's: how long that is can't be told, and what is denied
+     * there must stay denied.
+     */
+
+    if (clcf->exact_match || clcf->named || clcf->noname) {
+        return NULL;
+    }
+
+#if (NGX_PCRE)
+    if (clcf->regex) {
+        return NULL;
+    }
+#endif
+
+    *router = pscf->router;
+    *len = clcf->name.len;
+
+    plcf = pscf->router->loc_conf[ngx_http_prom_proxy_module.ctx_index];
+
+    return plcf->zone;
+}
+
+
+static ngx_http_prom_proxy_ctx_t *
+ngx_http_prom_proxy_create_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_prom_proxy_ctx_t  *ctx;
+
+    ctx = ngx_http_prom_proxy_ctx(r);
+
+    if (ctx) {
+        /* routed before, and rewritten or redirected since */
+        ngx_http_prom_proxy_cleanup(ctx);
+        ngx_memzero(ctx, sizeof(ngx_http_prom_proxy_ctx_t));
+
+    } else {
+        cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_prom_proxy_ctx_t));
+        if (cln == NULL) {
+            return NULL;
+        }
+
+        ctx = cln->data;
+        ngx_memzero(ctx, sizeof(ngx_http_prom_proxy_ctx_t));
+
+        cln->handler = ngx_http_prom_proxy_cleanup;
+    }
+
+    ctx->request = r;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_prom_proxy_module);
+
+    return ctx;
+}
+
+
+ngx_http_prom_proxy_ctx_t *
+ngx_http_prom_proxy_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_prom_proxy_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_prom_proxy_module);
+
+    if (ctx || (!r->internal && !r->filter_finalize)) {
+        return ctx;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler == ngx_http_prom_proxy_cleanup) {
+            ctx = cln->data;
+
+            if (ctx->request == r) {
+                return ctx;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_http_prom_proxy_cleanup(void *data)
+{
+    ngx_http_prom_proxy_ctx_t *ctx = data;
+
+    if (ctx->deadline.timer_set) {
+        ngx_del_timer(&ctx->deadline);
+    }
+
+    if (ctx->resolving) {
+        ngx_resolve_name_done(ctx->resolving);
+        ctx->resolving = NULL;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_prom_proxy_redirect(ngx_http_request_t *r, ngx_str_t *name)
+{
+    size_t            len;
+    u_char           *p;
+    ngx_table_elt_t  *location;
+
+    len = name->len + 2;
+
+    if (r->args.len) {
+        len += r->args.len + 1;
+    }
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_clear_location(r);
+
+    location = ngx_list_push(&r->headers_out.headers);
+    if (location == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    location->hash = 1;
+#if (nginx_version >= 1023000)
+    location->next = NULL;
+#endif
+    ngx_str_set(&location->key, "Location");
+    location->value.len = len;
+    location->value.data = p;
+
+    r->headers_out.location = location;
+
+    *p++ = '/';
+    p = ngx_cpymem(p, name->data, name->len);
+    *p++ = '/';
+
+    if (r->args.len) {
+        *p++ = '?';
+        ngx_memcpy(p, r->args.data, r->args.len);
+    }
+
+    return NGX_HTTP_MOVED_PERMANENTLY;
+}
