@@ -1,0 +1,161 @@
+#!/usr/bin/perl
+
+# t/03-tree.t: the shape of the sources, and docs that name what there is
+
+use warnings;
+use strict;
+
+use File::Find;
+use FindBin;
+use Test::More;
+
+my $root = "$FindBin::Bin/..";
+my $line_max = 79;
+my $file_max = 800;
+
+my @files;
+
+
+sub slurp {
+    my ($file) = @_;
+
+    open my $fh, '<:raw', "$root/$file" or die "$file: $!\n";
+    local $/;
+
+    return <$fh> // '';
+}
+
+
+sub matching {
+    my ($pattern) = @_;
+
+    return grep { $_ =~ $pattern } @files;
+}
+
+
+# Names found in files: the first group of each match.
+
+sub names {
+    my ($pattern, @in) = @_;
+
+    my %names;
+    $names{$_} = 1 for map { slurp($_) =~ /$pattern/g } @in;
+
+    return [ sort keys %names ];
+}
+
+
+# The tables and headings of a page: what stands in the first cell, in
+# backquotes.
+
+sub documented {
+    my ($pattern, @pages) = @_;
+
+    return names(qr/^(?:\||\#+)\s*`($pattern)`/m, @pages);
+}
+
+
+find({ no_chdir => 1, wanted => sub {
+    if (m{/\.(?:git|run|test)$}) {
+        $File::Find::prune = 1;
+        return;
+    }
+
+    push @files, substr($_, length "$root/") if -f && !-l && -T;
+} }, $root);
+
+@files = sort @files;
+
+
+# shape
+
+for my $file (grep { !m{^t/fuzz/corpus} } @files) {
+    my $lines = () = slurp($file) =~ /\n/g;
+
+    cmp_ok($lines, '<=', $file_max, "$file has at most $file_max lines");
+}
+
+for my $file (matching(qr/\.[ch]$/)) {
+    my @lines = split /\n/, slurp($file);
+
+    my @long = grep { length $lines[$_ - 1] > $line_max } 1 .. @lines;
+    is("@long", '', "$file: no line over $line_max columns");
+
+    my @tabs = grep { $lines[$_ - 1] =~ /\t/ } 1 .. @lines;
+    is("@tabs", '', "$file: no tab");
+
+    my @trailing = grep { $lines[$_ - 1] =~ /\s$/ } 1 .. @lines;
+    is("@trailing", '', "$file: no space at the end of a line");
+}
+
+
+# docs
+
+my @c = matching(qr{^ngx_prom_proxy_module/.*\.c$});
+my @pages = matching(qr{^(?:README\.md|docs/.*\.md)$});
+my @image = grep { $_ !~ /\.md$/ } matching(qr{^(?:rootfs/|Dockerfile$)});
+
+is_deeply(documented(qr/prom_\w+/, @pages),
+    names(qr/^    \{ ngx_string\("(prom_\w+)"\),\n\s+NGX_/m, @c),
+    'every directive is documented, and no other');
+
+is_deeply(documented(qr/\$prom_\w+/, @pages),
+    [ map { "\$$_" } @{ names(qr/^    \{ ngx_string\("(prom_\w+)"\), (?!\n)/m,
+        @c) } ],
+    'every nginx variable is documented, and no other');
+
+is_deeply(documented(qr/MONITORING_PROXY_\w+/, 'README.md'),
+    names(qr/\b(MONITORING_PROXY_[A-Z_]*[A-Z])\b/, @image),
+    'every variable of the environment is documented, and no other');
+
+# each file that README's tables promise is one that the image knows
+
+for my $path (@{ documented(qr{/[^`]+}, 'README.md') }) {
+    my $dir = $path =~ s{[^/]*$}{}r;
+
+    ok(scalar(grep { index(slurp($_), $path) >= 0
+        || index(slurp($_), $dir) >= 0 } @image),
+        "the image knows $path");
+}
+
+# where a directive is allowed
+
+my %context = (MAIN => 'http', SRV => 'server', LOC => 'location',
+    UPS => 'upstream');
+
+for my $file (@c) {
+    my $text = slurp($file);
+
+    while ($text =~ /^    \{ ngx_string\("(prom_\w+)"\),\n\s+(NGX_.*?),$/msg) {
+        my ($name, $flags) = ($1, $2);
+
+        my @code = sort map { $context{$_} }
+            $flags =~ /NGX_HTTP_(MAIN|SRV|LOC|UPS)_CONF/g;
+        my ($cell) = slurp('docs/module.md')
+            =~ /^### `\Q$name\E`$.*?^\| \*\*Context\*\* \| (.*?) \|$/ms;
+
+        is_deeply([ sort split /, /, $cell =~ s/`//gr ], \@code,
+            "docs/module.md has the contexts of $name");
+    }
+}
+
+# links lead somewhere
+
+for my $page (@pages) {
+    my $dir = $page =~ s{[^/]*$}{}r;
+
+    for my $link (slurp($page) =~ /\]\((?!https?:|\#)([^)#]+)/g) {
+        ok(-e "$root/$dir$link", "$page: $link exists");
+    }
+}
+
+# a script that people call says how when asked
+
+for my $script (grep { -f } glob "$root/scripts/*") {
+    my $name = $script =~ s{.*/}{}r;
+    ok(-x $script, "scripts/$name can be run");
+    like(slurp("scripts/$name"), qr{^#!/\S+\n#\n# .*scripts/$name}s,
+        "scripts/$name says how it is called");
+}
+
+done_testing();
