@@ -293,7 +293,6 @@ ngx_prom_line_parse(ngx_prom_line_t *pl)
 {
     ngx_prom_text_t      address, name;
     ngx_prom_targets_t  *pt;
-    ngx_prom_excerpt_t   buf;
 
     pl->wrong = 0;
 
@@ -306,9 +305,8 @@ ngx_prom_line_parse(ngx_prom_line_t *pl)
     }
 
     if (!ngx_prom_line_token(pl, &name)) {
-        ngx_prom_line_error(pl, address.data, "no NAME after \"%s\"; "
-                            "a line is ADDRESS NAME [LABEL=VALUE ...]",
-                            ngx_prom_excerpt(buf, address.data, address.len));
+        ngx_prom_line_error(pl, address.data, "no NAME after the address; "
+                            "a line is ADDRESS NAME [LABEL=VALUE ...]");
         return;
     }
 
@@ -491,8 +489,9 @@ ngx_prom_address_parse(ngx_prom_line_t *pl)
         }
 
         if (ngx_prom_starts(p, end, "://")) {
-            ngx_prom_line_error(pl, scheme, "scheme \"%s\"; \"http://\" and "
-                                "\"https://\" in lower case are allowed",
+            ngx_prom_line_error(pl, scheme, "scheme \"%s\" is not allowed; "
+                                "\"http://\" and \"https://\" are, in lower "
+                                "case",
                                 ngx_prom_excerpt(buf, scheme, p - scheme));
             return;
         }
@@ -861,8 +860,8 @@ ngx_prom_port_parse(ngx_prom_line_t *pl, const char *colon, const char *end)
 
     if (port == 0 || p != end) {
         ngx_prom_line_error(pl, colon + 1 < end ? colon + 1 : colon,
-                            "port \"%s\"; 1 to 65535 without leading zeros "
-                            "is allowed",
+                            "port \"%s\" is not a number from 1 to 65535 "
+                            "without leading zeros",
                             ngx_prom_excerpt(buf, colon + 1, end - colon - 1));
         return 0;
     }
@@ -880,6 +879,8 @@ ngx_prom_base_parse(ngx_prom_line_t *pl, char *base, char *end)
     const char          *mistake;
     ngx_prom_excerpt_t   buf, byte;
 
+    ngx_prom_excerpt(buf, base, end - base);
+
     for (p = base; p < end; p++) {
         if (ngx_prom_char_in(*p, "/-._~!$&'()*+,;=:@")) {
             continue;
@@ -891,10 +892,10 @@ ngx_prom_base_parse(ngx_prom_line_t *pl, char *base, char *end)
             continue;
         }
 
-        ngx_prom_line_error(pl, p, "\"%s\" in the path \"%s\"; a query, a "
-                            "fragment and bytes that a URI writes as %%XX "
-                            "are not allowed", ngx_prom_excerpt(byte, p, 1),
-                            ngx_prom_excerpt(buf, base, end - base));
+        ngx_prom_line_error(pl, p, "path \"%s\" has \"%s\" in it; a query or "
+                            "fragment is not allowed, other bytes are "
+                            "written as %%XX", buf,
+                            ngx_prom_excerpt(byte, p, 1));
         return;
     }
 
@@ -910,9 +911,7 @@ ngx_prom_base_parse(ngx_prom_line_t *pl, char *base, char *end)
 
         if (mistake) {
             ngx_prom_line_error(pl, base, "path \"%s\" has %s in it; it is "
-                                "/SEGMENT[/SEGMENT ...]",
-                                ngx_prom_excerpt(buf, base, end - base),
-                                mistake);
+                                "/SEGMENT[/SEGMENT ...]", buf, mistake);
         }
     }
 }
@@ -1068,9 +1067,8 @@ ngx_prom_labels_parse(ngx_prom_line_t *pl)
         }
 
         if (pl->nlabels == NGX_PROM_LABELS_MAX) {
-            ngx_prom_line_error(pl, pl->pos, "label behind %d others; "
-                                "%d are allowed",
-                                NGX_PROM_LABELS_MAX, NGX_PROM_LABELS_MAX);
+            ngx_prom_line_error(pl, pl->pos, "more than %d labels in the "
+                                "line", NGX_PROM_LABELS_MAX);
             return;
         }
 
@@ -1174,15 +1172,15 @@ ngx_prom_label_check(ngx_prom_line_t *pl, const ngx_prom_text_t *name)
     }
 
     if (name->len == 0 || ngx_prom_digit(name->data[0])) {
-        ngx_prom_line_error(pl, name->data, "label \"%s\"; it begins with a "
-                            "letter or \"_\"", buf);
+        ngx_prom_line_error(pl, name->data, "label \"%s\" does not begin "
+                            "with a letter or \"_\"", buf);
         return;
     }
 
     if (ngx_prom_text_is(name, "job") || ngx_prom_text_is(name, "instance")) {
         ngx_prom_line_error(pl, name->data, "label \"%s\" is set by "
-                            "Prometheus; any other name without \"__\" in "
-                            "front is allowed", buf);
+                            "Prometheus; names other than job and instance "
+                            "are allowed", buf);
         return;
     }
 
@@ -1193,10 +1191,10 @@ ngx_prom_label_check(ngx_prom_line_t *pl, const ngx_prom_text_t *name)
         && (!ngx_prom_starts(name->data, name->data + name->len, "__param_")
             || name->len == sizeof("__param_") - 1))
     {
-        ngx_prom_line_error(pl, name->data, "label \"%s\"; of those with "
-                            "\"__\" in front __metrics_path__, "
-                            "__scrape_interval__, __scrape_timeout__ and "
-                            "__param_NAME are allowed", buf);
+        ngx_prom_line_error(pl, name->data, "label \"%s\" is reserved by "
+                            "\"__\"; __metrics_path__, __scrape_interval__, "
+                            "__scrape_timeout__ and __param_NAME are allowed",
+                            buf);
         return;
     }
 

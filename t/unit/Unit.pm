@@ -1,0 +1,132 @@
+package Unit;
+
+# Builds what the unit tests of the grammar run, and runs it.
+
+use warnings;
+use strict;
+
+use Exporter 'import';
+use File::Temp;
+use FindBin;
+
+our @EXPORT = qw(cases check dumper run spew tool workdir);
+
+my $root = "$FindBin::Bin/..";
+my $grammar = "$root/ngx_prom_proxy_module";
+my $dir = File::Temp->newdir;
+
+
+sub workdir {
+    return "$dir";
+}
+
+
+# Runs a command with text as its input and returns its exit status, stdout
+# and stderr.
+
+sub run {
+    my ($input, @command) = @_;
+
+    spew("$dir/stdin", $input);
+
+    my $pid = fork // die "fork: $!\n";
+
+    if ($pid == 0) {
+        open STDIN, '<', "$dir/stdin" or die "stdin: $!\n";
+        open STDOUT, '>', "$dir/stdout" or die "stdout: $!\n";
+        open STDERR, '>', "$dir/stderr" or die "stderr: $!\n";
+        exec { $command[0] } @command or die "$command[0]: $!\n";
+    }
+
+    waitpid $pid, 0;
+    my $status = $? & 127 ? 'signal ' . ($? & 127) : $? >> 8;
+
+    return ($status, slurp("$dir/stdout"), slurp("$dir/stderr"));
+}
+
+
+# Reads cases: returns a list of [title, text, what is told].
+
+sub cases {
+    my ($fh) = @_;
+
+    binmode $fh;
+    local $/;
+    my @cases;
+
+    for (split /^=== /m, <$fh>) {
+        my ($title, $text, $told) = /\A([^\n]+)\n(.*?)^---\n(.*)\z/ms
+            or next;
+
+        $text =~ s/\n?<EOF>\n\z//;
+        $text =~ s/<([0-9a-f]{2})>/chr hex $1/ge;
+
+        push @cases, [$title, $text, $told];
+    }
+
+    return @cases;
+}
+
+
+# Runs "TOOL check" on a file with this text; FILE: is taken off what it says.
+
+sub check {
+    my ($tool, $text) = @_;
+
+    spew("$dir/targets", $text);
+    my ($status, $out, $errors) = run('', $tool, 'check', "$dir/targets");
+    $errors =~ s/^\Q$dir\E\/targets:[ ]?//gm;
+
+    return ($status, $out, $errors);
+}
+
+
+# The program monitoring-proxy-targets, that of MP_TARGETS_TOOL if set.
+
+sub tool {
+    return $ENV{MP_TARGETS_TOOL} if $ENV{MP_TARGETS_TOOL};
+
+    build('tool', glob("$root/targets/*.c"));
+    return "$dir/tool";
+}
+
+
+# targets_dump, under ASan and UBSan.
+
+sub dumper {
+    build('dump', '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=all', "$root/t/unit/targets_dump.c");
+    return "$dir/dump";
+}
+
+
+sub build {
+    my ($out, @args) = @_;
+
+    my ($status, undef, $errors) = run('', '/usr/bin/env', $ENV{CC} // 'cc',
+        qw(-std=c17 -g -O1 -Wall -Wextra -Werror), "-I$grammar",
+        @args, glob("$grammar/ngx_prom_targets*.c"), '-o', "$dir/$out");
+
+    die "cannot build $out:\n$errors" if $status;
+}
+
+
+sub slurp {
+    my ($file) = @_;
+
+    open my $fh, '<:raw', $file or die "$file: $!\n";
+    local $/;
+
+    return <$fh> // '';
+}
+
+
+sub spew {
+    my ($file, $text) = @_;
+
+    open my $fh, '>:raw', $file or die "$file: $!\n";
+    print $fh $text;
+    close $fh or die "$file: $!\n";
+}
+
+1;
