@@ -69,7 +69,6 @@ typedef struct {
     unsigned             nlabels;
     uint64_t             interval;    /* milliseconds; 0 if not given */
     uint64_t             timeout;
-    char                *timeout_at;
 } ngx_prom_line_t;
 
 
@@ -1078,11 +1077,6 @@ ngx_prom_labels_parse(ngx_prom_line_t *pl)
     }
 
     target->labels.len = pl->out - target->labels.data;
-
-    if (pl->interval && pl->timeout > pl->interval) {
-        ngx_prom_line_error(pl, pl->timeout_at, "__scrape_timeout__ is over "
-                            "__scrape_interval__; up to it is allowed");
-    }
 }
 
 
@@ -1215,12 +1209,10 @@ ngx_prom_label_check(ngx_prom_line_t *pl, const ngx_prom_text_t *name)
 static int
 ngx_prom_value_bare(ngx_prom_line_t *pl, const ngx_prom_text_t *name)
 {
-    char                *p, *first;
+    char                *p;
     ngx_prom_excerpt_t   buf, byte;
 
-    first = pl->pos;
-
-    for (p = first; p < pl->end && !ngx_prom_blank(*p); p++) {
+    for (p = pl->pos; p < pl->end && !ngx_prom_blank(*p); p++) {
 
         if (*p == '"' || *p == '\'' || *p == '\\') {
             ngx_prom_line_error(pl, p, "value of \"%s\" has \"%s\" in it; "
@@ -1233,13 +1225,14 @@ ngx_prom_value_bare(ngx_prom_line_t *pl, const ngx_prom_text_t *name)
         *pl->out++ = *p;
     }
 
-    pl->pos = p;
-
-    if (p == first) {
+    if (p == pl->pos) {
         ngx_prom_line_error(pl, p - 1, "label \"%s\" has no value; an empty "
                             "one is written as \"\"",
                             ngx_prom_excerpt(buf, name->data, name->len));
+        return 0;
     }
+
+    pl->pos = p;
 
     return 1;
 }
@@ -1340,11 +1333,15 @@ ngx_prom_value_check(ngx_prom_line_t *pl, char *at,
 
     if (ngx_prom_text_is(name, "__scrape_interval__")) {
         pl->interval = msec;
-        return;
+
+    } else {
+        pl->timeout = msec;
     }
 
-    pl->timeout = msec;
-    pl->timeout_at = at;
+    if (pl->interval && pl->timeout > pl->interval) {
+        ngx_prom_line_error(pl, at, "__scrape_timeout__ is over "
+                            "__scrape_interval__; up to it is allowed");
+    }
 }
 
 

@@ -426,7 +426,6 @@ localhost:20001 a env=
 localhost:20001 a env= prod
 ---
 1:22: label "env" has no value; an empty one is written as ""
-1:24: "prod" has no "="; after NAME come LABEL=VALUE, with spaces LABEL="VALUE"
 === spaces around the equals sign
 localhost:20001 a env = prod
 ---
@@ -632,7 +631,11 @@ localhost:20001 a __scrape_timeout__=0
 === a timeout over the interval
 localhost:20001 a __scrape_timeout__=31s __scrape_interval__=30s
 ---
-1:38: __scrape_timeout__ is over __scrape_interval__; up to it is allowed
+1:62: __scrape_timeout__ is over __scrape_interval__; up to it is allowed
+=== a timeout over the interval, behind it
+localhost:20001 a __scrape_interval__=30s __scrape_timeout__=30s1ms
+---
+1:62: __scrape_timeout__ is over __scrape_interval__; up to it is allowed
 === NUL
 localhost:20001 a<00>
 ---
