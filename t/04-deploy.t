@@ -21,7 +21,7 @@ sub verify {
     my $dir = File::Temp->newdir;
     my $unit = "$dir/monitoring-proxy-tunnel.service";
 
-    $text =~ s/^User=.*/User=nobody/m;
+    $text =~ s/^User=.*/User=daemon/m;
 
     open my $fh, '>', $unit or die "$unit: $!\n";
     print $fh $text;
