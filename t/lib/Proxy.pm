@@ -1,0 +1,219 @@
+package Proxy;
+
+# A container of the image under test, and how hosts and Prometheus use it.
+
+use warnings;
+use strict;
+
+use Exporter 'import';
+
+use Container qw(await command directory write_file);
+use Http;
+
+our @ISA = qw(Container Exporter);
+our @EXPORT_OK = qw(key public_key);
+
+my ($keys, %kept);
+
+
+# The path of a private key, made on first use; TYPE may have "-BITS". Keys
+# with a different label are different keys.
+
+sub key {
+    my ($type, $label) = @_;
+
+    $type //= 'ed25519';
+    $label //= '';
+
+    return $kept{"$type $label"} //= do {
+        $keys //= directory();
+        my $path = "$keys/$type$label";
+        my ($name, $bits) = split /-/, $type;
+
+        my $r = command('ssh-keygen', '-q', '-t', $name, '-N', '', '-C',
+            "key of a test", $bits ? ('-b', $bits) : (), '-f', $path);
+        $r->{status} == 0 or die "ssh-keygen: $r->{out}";
+
+        $path;
+    };
+}
+
+
+sub public_key {
+    my $text = Container::read_file(key(@_) . '.pub');
+    chomp $text;
+
+    return $text;
+}
+
+
+# Options: targets and conf (texts), key (the variable's text; the default
+# key's, if not given, and unset if undef), env (a hash), options and image as
+# Container->run takes them; wait => 0 to not wait until it answers.
+
+sub start {
+    my ($class, %o) = @_;
+
+    my @options = @{ $o{options} // [] };
+    my %env = %{ $o{env} // {} };
+    my %files;
+
+    my $key = exists $o{key} ? $o{key} : public_key();
+    $env{MONITORING_PROXY_PUBLIC_KEY} = $key if defined $key;
+
+    if (defined $o{targets}) {
+        $files{directory} = directory();
+        write_file("$files{directory}/targets", $o{targets});
+        push @options, '-v', "$files{directory}:/etc/monitoring:ro";
+    }
+
+    if (defined $o{conf}) {
+        $files{conf} = write_file(directory() . '/monitoring-proxy.conf',
+            $o{conf});
+        push @options, '-v',
+            "$files{conf}:/etc/nginx/conf.d/monitoring-proxy.conf:ro";
+    }
+
+    my $self = $class->run(image => $o{image}, options => [ @options,
+        map { ('-e', "$_=$env{$_}") } sort keys %env ]);
+
+    $self->{files} = \%files;
+    $self->{network} = $o{network};
+
+    if ($o{wait} // 1) {
+        $self->ready or die "$self->{name} doesn't answer: " . $self->logs;
+    }
+
+    return $self;
+}
+
+
+# One that is refused: its exit status and what it said.
+
+sub refused {
+    my ($class, %o) = @_;
+
+    my $self = $class->start(%o, wait => 0);
+    my $status = $self->ended(15);
+    my $out = $self->logs;
+    $self->remove;
+
+    return { status => $status // 'still running', out => $out };
+}
+
+
+sub address {
+    my ($self) = @_;
+
+    return $self->{address} //= $self->ip($self->{network});
+}
+
+
+# After a restart docker may give another address.
+
+sub moved { delete $_[0]{address} }
+
+
+sub ready {
+    my ($self, $seconds) = @_;
+
+    return await($seconds // 20, sub {
+        $self->moved;
+        $self->http(path => '/-/ready', timeout => 1)->{status} == 200
+            && $self->banner =~ /^SSH-2\.0-/;
+    });
+}
+
+
+sub http {
+    my ($self, %o) = @_;
+
+    return Http::request(80, host => $self->address, %o);
+}
+
+
+sub scrape { $_[0]->http(path => $_[1]) }
+
+
+# What sshd says first.
+
+sub banner {
+    my ($self) = @_;
+
+    my $s = Http::connection(22, $self->address);
+    my $text = '';
+
+    local $SIG{ALRM} = sub { die "no banner\n" };
+    alarm 5;
+    my $line = eval { <$s> } // '';
+    alarm 0;
+
+    return $line =~ s/\s+$//r;
+}
+
+
+# ssh from here: options in front of the words that follow the address.
+
+sub ssh {
+    my ($self, $options, @words) = @_;
+
+    return command({ seconds => 30 }, 'ssh', '-i', key(), ssh_options(),
+        @$options, 'monitoring@' . $self->address, @words);
+}
+
+
+sub ssh_options {
+    return map { ('-o', $_) } 'BatchMode=yes', 'IdentitiesOnly=yes',
+        'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null',
+        'GlobalKnownHostsFile=/dev/null', 'ConnectTimeout=10',
+        'LogLevel=ERROR', 'ControlPath=none';
+}
+
+
+# Opens a tunnel from here as a monitored host does: PORT of the proxy leads to
+# LOCAL on this machine. True if it stands; it lives until close_tunnel().
+
+sub tunnel {
+    my ($self, $port, $local, @options) = @_;
+
+    my $socket = directory() . '/s';
+    my $r = $self->ssh([ @options, '-o', "ControlPath=$socket", '-M', '-f',
+        '-N', '-T', '-o', 'ExitOnForwardFailure=yes', '-R',
+        "$port:localhost:$local" ]);
+
+    $self->{error} = $r->{out};
+    return unless $r->{status} == 0;
+
+    push @{ $self->{tunnels} }, $socket;
+    return $socket;
+}
+
+
+# Whether a tunnel to PORT can be opened; it is closed again.
+
+sub may_bind {
+    my ($self, $port, @options) = @_;
+
+    my $socket = $self->tunnel($port, 9, @options) or return;
+    $self->close_tunnel($socket);
+
+    return 1;
+}
+
+
+sub close_tunnel {
+    my ($self, $socket) = @_;
+
+    command('ssh', '-o', "ControlPath=$socket", '-O', 'exit', 'proxy');
+}
+
+
+sub DESTROY {
+    my ($self) = @_;
+
+    local $?;
+    $self->close_tunnel($_) for grep { -e } @{ $self->{tunnels} // [] };
+}
+
+
+1;
