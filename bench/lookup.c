@@ -1,0 +1,273 @@
+/*
+ * The cost of a look-up in the registry, by the number of targets: lookup
+ *
+ * Links the registry and the grammar as they are; what they use of nginx's
+ * core stands in for it here: an allocation of the zone is malloc()'s, one of
+ * the request's pool is a buffer, the lock is one uncontended atomic.
+ *
+ * lookup prints "TARGETS MEDIAN FASTEST ONE UNKNOWN" in nanoseconds: look-ups
+ * of all names in an order that no cache likes, the median and the fastest
+ * round of them; of one name only; of a name that isn't there.
+ *
+ * lookup TARGETS COUNT does just COUNT look-ups, for callgrind to count their
+ * instructions.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_prom_registry.h"
+
+
+#define LOOKUP_ROUNDS  21
+#define LOOKUP_COUNT   200000
+#define LOOKUP_STEP    7919
+#define LOOKUP_LINE    64         /* bytes of a line of targets, at most */
+
+
+typedef enum {
+    LOOKUP_NONE = 0,              /* makes the URI only */
+    LOOKUP_ALL,
+    LOOKUP_ONE,
+    LOOKUP_UNKNOWN
+} lookup_e;
+
+
+static void load(ngx_slab_pool_t *shpool, ngx_uint_t targets);
+static double round_of(ngx_slab_pool_t *shpool, ngx_uint_t targets,
+    lookup_e what);
+static void look_up(ngx_slab_pool_t *shpool, ngx_uint_t targets, lookup_e what,
+    ngx_uint_t count);
+static void *allocate(void *data, size_t size);
+static void complain(void *data, uint32_t line, uint32_t column,
+    const char *reason);
+static double now(void);
+static int compare(const void *one, const void *two);
+
+
+ngx_uint_t     ngx_pagesize = 4096;
+
+static u_char  request_pool[4096];
+
+
+int
+main(int argc, char **argv)
+{
+    double           took[4][LOOKUP_ROUNDS], none;
+    ngx_uint_t       n, i;
+    ngx_slab_pool_t  shpool;
+
+    static ngx_uint_t  targets[] = { 10, 100, 1000, 10000, 50000, 100000, 0 };
+
+    if (argc == 3) {
+        load(&shpool, atoi(argv[1]));
+        look_up(&shpool, atoi(argv[1]), LOOKUP_ALL, atoi(argv[2]));
+        return 0;
+    }
+
+    for (n = 0; targets[n]; n++) {
+        load(&shpool, targets[n]);
+
+        /* in turns: whatever else the machine does meets all of them */
+
+        for (i = 0; i < LOOKUP_ROUNDS; i++) {
+            took[0][i] = round_of(&shpool, targets[n], LOOKUP_NONE);
+            took[1][i] = round_of(&shpool, targets[n], LOOKUP_ALL);
+            took[2][i] = round_of(&shpool, targets[n], LOOKUP_ONE);
+            took[3][i] = round_of(&shpool, targets[n], LOOKUP_UNKNOWN);
+        }
+
+        for (i = 0; i < 4; i++) {
+            qsort(took[i], LOOKUP_ROUNDS, sizeof(double), compare);
+        }
+
+        none = took[0][LOOKUP_ROUNDS / 2];
+
+        printf("%u %.1f %.1f %.1f %.1f\n", (unsigned) targets[n],
+               took[1][LOOKUP_ROUNDS / 2] - none, took[1][0] - took[0][0],
+               took[2][LOOKUP_ROUNDS / 2] - none,
+               took[3][LOOKUP_ROUNDS / 2] - none);
+    }
+
+    return 0;
+}
+
+
+static void
+load(ngx_slab_pool_t *shpool, ngx_uint_t targets)
+{
+    char                *text, *p;
+    size_t               size;
+    ngx_uint_t           i;
+    ngx_prom_targets_t   pt;
+
+    text = malloc(targets * LOOKUP_LINE + 1);
+    if (text == NULL) {
+        exit(1);
+    }
+
+    for (p = text, i = 0; i < targets; i++) {
+        p += sprintf(p, "127.0.0.1:%u host-%u\n",
+                     (unsigned) (2000 + i % 60000), (unsigned) i);
+    }
+
+    ngx_memzero(&pt, sizeof(ngx_prom_targets_t));
+    ngx_memzero(shpool, sizeof(ngx_slab_pool_t));
+
+    pt.alloc = allocate;
+    pt.error = complain;
+
+    if (ngx_prom_targets_parse(&pt, text, p - text) != 0
+        || ngx_prom_registry_init(shpool) != NGX_OK
+        || ngx_prom_registry_load(shpool, &pt, &size) != NGX_OK)
+    {
+        fprintf(stderr, "lookup: loading failed\n");
+        exit(1);
+    }
+
+    free(text);
+}
+
+
+/* nanoseconds for each of the look-ups */
+
+static double
+round_of(ngx_slab_pool_t *shpool, ngx_uint_t targets, lookup_e what)
+{
+    double  start;
+
+    start = now();
+    look_up(shpool, targets, what, LOOKUP_COUNT);
+
+    return (now() - start) / LOOKUP_COUNT;
+}
+
+
+static void
+look_up(ngx_slab_pool_t *shpool, ngx_uint_t targets, lookup_e what,
+    ngx_uint_t count)
+{
+    u_char            *p;
+    u_char             buf[LOOKUP_LINE];
+    ngx_int_t          rc;
+    ngx_str_t          uri;
+    ngx_uint_t         i, number, digit;
+    ngx_prom_route_t   route;
+
+    ngx_memcpy(buf, "/host-000000/metrics", sizeof("/host-000000/metrics"));
+
+    for (i = 0; i < count; i++) {
+
+        number = (what == LOOKUP_ONE) ? targets / 2 : i * LOOKUP_STEP % targets;
+
+        /* to the left from where "/metrics" stands */
+
+        p = buf + sizeof("/host-000000") - 1;
+
+        do {
+            digit = number % 10;
+            *--p = (u_char) ('0' + digit);
+            number /= 10;
+        } while (number);
+
+        ngx_memcpy(p - 6, (what == LOOKUP_UNKNOWN) ? "/none-" : "/host-", 6);
+
+        uri.data = p - 6;
+        uri.len = buf + sizeof("/host-000000/metrics") - 1 - uri.data;
+
+        if (what == LOOKUP_NONE) {
+            __asm__ volatile ("" : : "r" (uri.data) : "memory");
+            continue;
+        }
+
+        rc = ngx_prom_registry_find(shpool, &uri, &route, NULL);
+
+        if (rc != ((what == LOOKUP_UNKNOWN) ? NGX_DECLINED : NGX_OK)) {
+            fprintf(stderr, "lookup: wrong answer\n");
+            exit(1);
+        }
+    }
+}
+
+
+static void *
+allocate(void *data, size_t size)
+{
+    return malloc(size);
+}
+
+
+static void
+complain(void *data, uint32_t line, uint32_t column, const char *reason)
+{
+    fprintf(stderr, "lookup: line %u: %s\n", (unsigned) line, reason);
+}
+
+
+static double
+now(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return ts.tv_sec * 1e9 + ts.tv_nsec;
+}
+
+
+static int
+compare(const void *one, const void *two)
+{
+    double  a, b;
+
+    a = *(const double *) one;
+    b = *(const double *) two;
+
+    return (a > b) - (a < b);
+}
+
+
+/* in place of nginx's core */
+
+void *
+ngx_slab_alloc(ngx_slab_pool_t *pool, size_t size)
+{
+    return malloc(size);
+}
+
+
+void *
+ngx_slab_calloc(ngx_slab_pool_t *pool, size_t size)
+{
+    return calloc(1, size);
+}
+
+
+void
+ngx_slab_free_locked(ngx_slab_pool_t *pool, void *p)
+{
+    free(p);
+}
+
+
+void
+ngx_shmtx_lock(ngx_shmtx_t *mtx)
+{
+    while (!__sync_bool_compare_and_swap((ngx_atomic_t *) &mtx->spin, 0, 1)) {
+        /* void */
+    }
+}
+
+
+void
+ngx_shmtx_unlock(ngx_shmtx_t *mtx)
+{
+    (void) __sync_bool_compare_and_swap((ngx_atomic_t *) &mtx->spin, 1, 0);
+}
+
+
+void *
+ngx_pnalloc(ngx_pool_t *pool, size_t size)
+{
+    return (size <= sizeof(request_pool)) ? request_pool : NULL;
+}
