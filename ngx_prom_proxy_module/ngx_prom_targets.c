@@ -180,7 +180,7 @@ ngx_prom_targets_parse(ngx_prom_targets_t *pt, char *text, size_t len)
         pl.pos = p;
         pl.end = eol ? eol : last;
 
-        if (eol > p && eol[-1] == '\r') {
+        if (eol && pl.end > p && pl.end[-1] == '\r') {
             pl.end--;
         }
 
@@ -1059,11 +1059,6 @@ ngx_prom_labels_parse(ngx_prom_line_t *pl)
     target->labels.data = pl->pos;
 
     while (ngx_prom_line_more(pl)) {
-
-        if (pl->nlabels == 0) {
-            pl->out = pl->pos;
-            target->labels.data = pl->pos;
-        }
 
         if (pl->nlabels == NGX_PROM_LABELS_MAX) {
             ngx_prom_line_error(pl, pl->pos, "more than %d labels in the "

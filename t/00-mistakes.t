@@ -616,6 +616,10 @@ localhost:20001 a __scrape_interval__=s
 localhost:20001 a __scrape_interval__=300y
 ---
 1:39: value of "__scrape_interval__" is not a duration over zero, such as 30s or 1m30s
+=== an interval that is small in 64 bits
+localhost:20001 a __scrape_interval__=584942418y
+---
+1:39: value of "__scrape_interval__" is not a duration over zero, such as 30s or 1m30s
 === an interval of too many years in parts
 localhost:20001 a __scrape_interval__=292y60w
 ---

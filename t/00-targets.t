@@ -210,6 +210,11 @@ name=a address=a:1 authority=a:1 host=a base= line=1 port=1 tls=0 kind=dns
 <ef><bb><bf>
 <EOF>
 ---
+=== an empty line first
+
+a:1 a
+---
+name=a address=a:1 authority=a:1 host=a base= line=2 port=1 tls=0 kind=dns
 === the shortest line
 a:1 a
 <EOF>
@@ -255,6 +260,7 @@ example.com.:1 b
 1a:1 c
 0x7g:1 d
 1.2.3.4.example:1 e
+web.1:1 i
 xn--bcher-kva.example:1 f
 http:1 g
 https:1 h
@@ -264,9 +270,10 @@ name=b address=example.com.:1 authority=example.com.:1 host=example.com. base= l
 name=c address=1a:1 authority=1a:1 host=1a base= line=3 port=1 tls=0 kind=dns
 name=d address=0x7g:1 authority=0x7g:1 host=0x7g base= line=4 port=1 tls=0 kind=dns
 name=e address=1.2.3.4.example:1 authority=1.2.3.4.example:1 host=1.2.3.4.example base= line=5 port=1 tls=0 kind=dns
-name=f address=xn--bcher-kva.example:1 authority=xn--bcher-kva.example:1 host=xn--bcher-kva.example base= line=6 port=1 tls=0 kind=dns
-name=g address=http:1 authority=http:1 host=http base= line=7 port=1 tls=0 kind=dns
-name=h address=https:1 authority=https:1 host=https base= line=8 port=1 tls=0 kind=dns
+name=i address=web.1:1 authority=web.1:1 host=web.1 base= line=6 port=1 tls=0 kind=dns
+name=f address=xn--bcher-kva.example:1 authority=xn--bcher-kva.example:1 host=xn--bcher-kva.example base= line=7 port=1 tls=0 kind=dns
+name=g address=http:1 authority=http:1 host=http base= line=8 port=1 tls=0 kind=dns
+name=h address=https:1 authority=https:1 host=https base= line=9 port=1 tls=0 kind=dns
 === the ports of the schemes
 http://a a
 https://a b
@@ -385,6 +392,14 @@ name=a address=a:1 authority=a:1 host=a base= line=1 port=1 tls=0 kind=dns __met
 a:1 a __scrape_timeout__=5h
 ---
 name=a address=a:1 authority=a:1 host=a base= line=1 port=1 tls=0 kind=dns __scrape_timeout__=[5h]
+=== each line has an interval and a timeout of its own
+a:1 a __scrape_interval__=1s
+a:1 b __scrape_timeout__=2s
+a:1 c __scrape_interval__=1s
+---
+name=a address=a:1 authority=a:1 host=a base= line=1 port=1 tls=0 kind=dns __scrape_interval__=[1s]
+name=b address=a:1 authority=a:1 host=a base= line=2 port=1 tls=0 kind=dns __scrape_timeout__=[2s]
+name=c address=a:1 authority=a:1 host=a base= line=3 port=1 tls=0 kind=dns __scrape_interval__=[1s]
 === durations
 a:1 a __scrape_interval__=1ms
 a:1 b __scrape_interval__=1y1w1d1h1m1s1ms
