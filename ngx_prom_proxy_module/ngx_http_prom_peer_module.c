@@ -264,13 +264,13 @@ ngx_http_prom_peer_failed(ngx_peer_connection_t *pc,
 
         ngx_http_prom_proxy_fail(ctx, fail, 0);
 
-    } else if (c->write->timedout) {
-        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_CONNECT_TIME, 0);
-
 #if (NGX_HTTP_SSL)
     } else if (c->ssl) {
         ngx_http_prom_peer_tls_failed(c, ctx);
 #endif
+
+    } else if (c->write->timedout) {
+        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_CONNECT_TIME, 0);
 
     } else if (!pc->cached) {
         addr = &ctx->addrs[pd->current % ctx->naddrs];
@@ -346,7 +346,9 @@ ngx_http_prom_peer_tls_failed(ngx_connection_t *c,
     long  rc;
 
     if (!c->ssl->handshaked) {
-        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_TLS, 0);
+        ngx_http_prom_proxy_fail(ctx, c->write->timedout
+                                      ? NGX_HTTP_PROM_FAIL_TLS_TIME
+                                      : NGX_HTTP_PROM_FAIL_TLS, 0);
         return;
     }
 

@@ -24,6 +24,7 @@ typedef enum {
     NGX_HTTP_PROM_FAIL_CONNECT,       /* code is an errno, 0 if unknown */
     NGX_HTTP_PROM_FAIL_CONNECT_TIME,
     NGX_HTTP_PROM_FAIL_TLS,
+    NGX_HTTP_PROM_FAIL_TLS_TIME,
     NGX_HTTP_PROM_FAIL_TLS_VERIFY,    /* code is an X509_V_ERR_* */
     NGX_HTTP_PROM_FAIL_TLS_NAME,
     NGX_HTTP_PROM_FAIL_CLOSED,

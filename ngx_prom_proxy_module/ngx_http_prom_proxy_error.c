@@ -127,6 +127,10 @@ ngx_http_prom_proxy_error_reason(u_char *p, u_char *last,
         return ngx_slprintf(p, last, "TLS handshake with %V failed",
                             &route->authority);
 
+    case NGX_HTTP_PROM_FAIL_TLS_TIME:
+        return ngx_slprintf(p, last, "TLS handshake with %V: timed out",
+                            &route->authority);
+
     case NGX_HTTP_PROM_FAIL_TLS_VERIFY:
 #if (NGX_HTTP_SSL)
         return ngx_slprintf(p, last, "certificate of %V: %s",

@@ -171,7 +171,7 @@ sub check {
     my ($self) = @_;
 
     my $said = `$ENV{MP_NGINX} -p $self->{dir} -c $self->{dir}/nginx.conf \\
-        -e stderr -t 2>&1`;
+        -e $self->{dir}/logs/check.log -t 2>&1`;
 
     return ($? >> 8, $said);
 }
