@@ -132,9 +132,9 @@ for my $file (@c) {
         my @code = sort map { $context{$_} }
             $flags =~ /NGX_HTTP_(MAIN|SRV|LOC|UPS)_CONF/g;
         my ($cell) = slurp('docs/module.md')
-            =~ /^### `\Q$name\E`$.*?^\| \*\*Context\*\* \| (.*?) \|$/ms;
+            =~ /^### `\Q$name\E`\n.*?^\| \*\*Context\*\* \| (.*?) \|$/ms;
 
-        is_deeply([ sort split /, /, $cell =~ s/`//gr ], \@code,
+        is_deeply([ sort split /, /, ($cell // '') =~ s/`//gr ], \@code,
             "docs/module.md has the contexts of $name");
     }
 }
