@@ -215,6 +215,25 @@ sub run {
 }
 
 
+# One that ends by itself: its status and what it said, as command() has them.
+
+sub run_to_end {
+    my ($class, %o) = @_;
+
+    my $name = unused();
+    push @containers, $name;
+
+    my $r = docker({ seconds => 20 }, 'run', '--rm', '--name', $name,
+        @{ $o{options} // [] }, $o{image} // image(),
+        @{ $o{command} // [] });
+
+    docker('rm', '-fv', $name) if $r->{status} > 125;
+    pop @containers;
+
+    return $r;
+}
+
+
 sub name { $_[0]{name} }
 
 

@@ -49,10 +49,36 @@ sub public_key {
 
 # Options: targets and conf (texts), key (the variable's text; the default
 # key's, if not given, and unset if undef), env (a hash), options and image as
-# Container->run takes them; wait => 0 to not wait until it answers.
+# Container->run takes them, network that is the test's way to it.
 
 sub start {
     my ($class, %o) = @_;
+
+    my ($files, @options) = options(%o);
+    my $self = $class->run(image => $o{image}, options => \@options);
+
+    $self->{files} = $files;
+    $self->{network} = $o{network};
+
+    $self->ready or die "$self->{name} doesn't answer: " . $self->logs;
+
+    return $self;
+}
+
+
+# One that is refused: its exit status and what it said. Options as above.
+
+sub refused {
+    my ($class, %o) = @_;
+
+    my (undef, @options) = options(%o);
+
+    return $class->run_to_end(image => $o{image}, options => \@options);
+}
+
+
+sub options {
+    my (%o) = @_;
 
     my @options = @{ $o{options} // [] };
     my %env = %{ $o{env} // {} };
@@ -74,31 +100,7 @@ sub start {
             "$files{conf}:/etc/nginx/conf.d/monitoring-proxy.conf:ro";
     }
 
-    my $self = $class->run(image => $o{image}, options => [ @options,
-        map { ('-e', "$_=$env{$_}") } sort keys %env ]);
-
-    $self->{files} = \%files;
-    $self->{network} = $o{network};
-
-    if ($o{wait} // 1) {
-        $self->ready or die "$self->{name} doesn't answer: " . $self->logs;
-    }
-
-    return $self;
-}
-
-
-# One that is refused: its exit status and what it said.
-
-sub refused {
-    my ($class, %o) = @_;
-
-    my $self = $class->start(%o, wait => 0);
-    my $status = $self->ended(15);
-    my $out = $self->logs;
-    $self->remove;
-
-    return { status => $status // 'still running', out => $out };
+    return (\%files, @options, map { ('-e', "$_=$env{$_}") } sort keys %env);
 }
 
 
@@ -157,8 +159,10 @@ sub banner {
 sub ssh {
     my ($self, $options, @words) = @_;
 
-    return command({ seconds => 30 }, 'ssh', '-i', key(), ssh_options(),
-        @$options, 'monitoring@' . $self->address, @words);
+    my @key = grep({ $_ eq '-i' } @$options) ? () : ('-i', key());
+
+    return command({ seconds => 30 }, 'ssh', @key, ssh_options(), @$options,
+        'monitoring@' . $self->address, @words);
 }
 
 
@@ -166,7 +170,7 @@ sub ssh_options {
     return map { ('-o', $_) } 'BatchMode=yes', 'IdentitiesOnly=yes',
         'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null',
         'GlobalKnownHostsFile=/dev/null', 'ConnectTimeout=10',
-        'LogLevel=ERROR', 'ControlPath=none';
+        'LogLevel=ERROR';
 }
 
 
@@ -197,7 +201,23 @@ sub may_bind {
     my $socket = $self->tunnel($port, 9, @options) or return;
     $self->close_tunnel($socket);
 
-    return 1;
+    # sshd notices a moment later
+
+    return await(5, sub { !$self->listens($port) });
+}
+
+
+# Whether something listens on PORT, in the container; on ADDRESS, as
+# /proc/net/tcp has it, if given.
+
+sub listens {
+    my ($self, $port, $address) = @_;
+
+    $address //= '[0-9A-F]+';
+    my $hex = sprintf '%04X', $port;
+
+    return $self->exec('cat', '/proc/net/tcp', '/proc/net/tcp6')->{out}
+        =~ /^ *\d+: $address:$hex [0-9A-F:]+ 0A /m;
 }
 
 
