@@ -1,0 +1,117 @@
+#!/usr/bin/perl
+
+# "nginx -s reload" brings new targets, keeps what works when the file is bad,
+# and breaks no scrape; a worker that is killed takes nothing with it.
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use Backend;
+use Nginx;
+
+my $nginx = Nginx->new;
+my $target = Backend->new;
+my $slow = Backend->new(answer => sub {
+    my ($s) = @_;
+    print $s "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nbegin\n";
+    $s->flush;
+    sleep 1.5;
+    print $s "ended\n";
+    $s->flush;
+    return 1;
+});
+
+my ($port, $slow_port) = ($target->port, $slow->port);
+
+$nginx->configure(workers => 2, targets => <<"END")->start;
+127.0.0.1:$port stays
+127.0.0.1:$port goes
+127.0.0.1:$slow_port slow
+END
+
+sub status { return $nginx->get("/$_[0]/metrics")->{status} }
+
+is(join(' ', map { status($_) } qw(stays goes comes)), '200 200 404',
+    'the first set of targets');
+
+my $s = Http::connection($nginx->port);
+Http::send_request($s, path => '/slow/metrics');
+ok(await(sub { scalar $slow->arrived }), 'a slow scrape is under way');
+
+$nginx->write('targets', <<"END");
+127.0.0.1:$port stays
+127.0.0.1:$port/moved comes
+127.0.0.1:$slow_port slow
+END
+
+ok($nginx->reload, 'a reload ends the old workers');
+is(join(' ', map { status($_) } qw(stays goes comes)), '200 404 200',
+    'it brings the new set of targets');
+is(Http::read_response($s)->{body}, "begin\nended\n",
+    'a scrape that was under way is finished');
+
+# a bad file
+
+my @workers = $nginx->workers;
+$nginx->write('targets', "localhost:0 bad\n");
+$nginx->signal('HUP');
+
+ok(await(sub { $nginx->log =~ m{\[emerg\] .*/targets:1:\d+: } }),
+    'a bad file is told with its place');
+is(join(' ', map { status($_) } qw(stays goes comes)), '200 404 200',
+    'and the old set stays');
+is(join(' ', $nginx->workers), "@workers", 'with the workers that have it');
+
+# more than the zone holds for both sets
+
+$nginx->write('targets', join '', "127.0.0.1:$port stays\n",
+    map { "127.0.0.1:$port host-$_\n" } 1 .. 130_000);
+$nginx->signal('HUP');
+
+ok(await(sub { $nginx->log =~ /is too small for 130001 targets/ }),
+    'a set that does not fit is told');
+is(join(' ', map { status($_) } qw(stays comes host-1)), '200 200 404',
+    'and the old set stays');
+
+# the zone neither leaks nor wears out
+
+my $text = join '', "127.0.0.1:$port stays\n",
+    map { "127.0.0.1:$port host-$_\n" } 1 .. 30_000;
+
+for my $round (1 .. 8) {
+    $nginx->write('targets', "$text" . "127.0.0.1:$port round-$round\n");
+    $nginx->reload;
+}
+
+is(join(' ', map { status($_) } qw(stays round-8 round-7 host-30000)),
+    '200 200 404 200', 'eight reloads of 30,000 targets fit where two do');
+
+# another size starts afresh
+
+my $conf = Nginx::slurp($nginx->dir . '/nginx.conf');
+$conf =~ s/prom_proxy_zone targets 8m/prom_proxy_zone targets 16m/;
+$nginx->write('nginx.conf', $conf);
+ok($nginx->reload, 'another zone size is taken');
+is(join(' ', map { status($_) } qw(stays round-8)), '200 200',
+    'with all targets');
+
+# workers that die
+
+for my $round (1 .. 3) {
+    my %old = map { $_ => 1 } $nginx->workers;
+    kill 'KILL', keys %old;
+    await(sub { my @now = $nginx->workers; @now == 2 && !grep { $old{$_} }
+        @now });
+    is(status('stays'), 200, "round $round: killed workers are replaced");
+}
+
+# the log of a killed worker is not an alert of ours
+
+$nginx->finish(qr/exited on signal 9|too small|targets:1:\d+:/);
+
+done_testing();
