@@ -18,10 +18,12 @@ COPY config ./
 COPY scripts/build-module scripts/
 COPY ngx_prom_proxy_module ngx_prom_proxy_module
 COPY targets/Makefile targets/*.c targets/*.h targets/
+COPY landlock/Makefile landlock/*.c landlock/
 
-RUN scripts/build-module /out && make -C targets && strip \
-    --strip-unneeded /out/*.so targets/monitoring-proxy-targets \
-    && mv targets/monitoring-proxy-targets /out/
+RUN scripts/build-module /out \
+    && make -C targets OUT=/out/monitoring-proxy-targets \
+    && make -C landlock OUT=/out/landlock-tcp \
+    && strip --strip-unneeded /out/*
 
 
 FROM $BASE_IMAGE
@@ -56,6 +58,7 @@ RUN find / -xdev -type f -printf '%s\n' | awk '{ s += $1 } END { print s }' \
 
 COPY --from=build /out/ngx_http_prom_proxy_module.so /usr/lib/nginx/modules/
 COPY --from=build /out/monitoring-proxy-targets /usr/local/bin/
+COPY --from=build /out/landlock-tcp /usr/lib/monitoring-proxy/
 COPY rootfs/ /
 
 ARG VERSION=unknown
