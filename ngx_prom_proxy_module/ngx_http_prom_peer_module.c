@@ -48,6 +48,7 @@ static void ngx_http_prom_peer_save_session(ngx_peer_connection_t *pc,
 
 static ngx_int_t ngx_http_prom_peer_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
+static ngx_int_t ngx_http_prom_peer_postconfiguration(ngx_conf_t *cf);
 static void *ngx_http_prom_peer_create_conf(ngx_conf_t *cf);
 static char *ngx_http_prom_peer(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -70,7 +71,7 @@ static ngx_command_t  ngx_http_prom_peer_commands[] = {
 
 static ngx_http_module_t  ngx_http_prom_peer_module_ctx = {
     NULL,                                  /* preconfiguration */
-    NULL,                                  /* postconfiguration */
+    ngx_http_prom_peer_postconfiguration,  /* postconfiguration */
 
     NULL,                                  /* create main configuration */
     NULL,                                  /* init main configuration */
@@ -388,11 +389,46 @@ ngx_http_prom_peer_init_upstream(ngx_conf_t *cf,
 {
     ngx_http_prom_peer_srv_conf_t  *pscf;
 
+    if (us->peer.init_upstream != ngx_http_prom_peer_init_upstream) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"prom_proxy_peer\" in upstream \"%V\" keeps "
+                      "connections itself, and stands for itself: no "
+                      "\"keepalive\" or other balancer is allowed there",
+                      &us->host);
+        return NGX_ERROR;
+    }
+
     us->peer.init = ngx_http_prom_peer_init;
 
     pscf = ngx_http_conf_upstream_srv_conf(us, ngx_http_prom_peer_module);
 
     return ngx_http_prom_peer_cache_init(&pscf->cache, cf->pool);
+}
+
+
+static ngx_int_t
+ngx_http_prom_peer_postconfiguration(ngx_conf_t *cf)
+{
+    ngx_uint_t                       i;
+    ngx_http_upstream_srv_conf_t   **uscfp;
+    ngx_http_upstream_main_conf_t   *umcf;
+
+    /*
+     * From 1.29.7 nginx wraps every upstream in its own "keepalive", which
+     * looks at the address alone: two TLS identities there would share.
+     */
+
+    umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
+    uscfp = umcf->upstreams.elts;
+
+    for (i = 0; i < umcf->upstreams.nelts; i++) {
+
+        if (uscfp[i]->peer.init_upstream == ngx_http_prom_peer_init_upstream) {
+            uscfp[i]->peer.init = ngx_http_prom_peer_init;
+        }
+    }
+
+    return NGX_OK;
 }
 
 

@@ -38,7 +38,7 @@ my $fails = Backend->new(answer => sub {
 });
 my $invalid = Backend->new(answer => sub {
     my ($s) = @_;
-    print $s "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n";
+    print $s "HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n";
     $s->flush;
     return 0;
 });

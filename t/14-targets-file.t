@@ -151,6 +151,17 @@ for (
     ok($status != 0 && $said =~ $pattern, "refused: $promise") or diag($said);
 }
 
+SKIP: {
+    skip 'nginx keeps connections by default, so that "keepalive" is not told '
+        . 'from that', 1 if Nginx::version() >= 1_029_007;
+
+    my ($status, $said) = $conf->('upstream u { prom_proxy_peer; '
+        . 'keepalive 4; }');
+    ok($status != 0 && $said =~ /"prom_proxy_peer" in upstream "u" keeps/,
+        'refused: keepalive around a balancer that keeps connections')
+        or diag($said);
+}
+
 # what doesn't fit says how much is needed
 
 refused('more targets than the zone holds',

@@ -140,16 +140,6 @@ $nginx->get('/t/metrics') for 1 .. 3;
 is(connections($none), 3, 'idle=0 keeps none');
 $nginx->finish;
 
-# nginx's own keepalive can stand around ours
-
-$nginx = Nginx->new;
-my $kept = Backend->new;
-$nginx->configure(peer => "prom_proxy_peer idle=0;\nkeepalive 4;",
-    targets => '127.0.0.1:' . $kept->port . " t\n")->start;
-$nginx->get('/t/metrics') for 1 .. 3;
-is(connections($kept), 1, 'nginx\'s "keepalive" works with the balancer');
-$nginx->finish;
-
 # the certificate of a target
 
 $nginx = Nginx->new;

@@ -76,6 +76,16 @@ sub new {
 }
 
 
+# The version as nginx's own NGINX_VERSION counts: 1026003 is 1.26.3.
+
+sub version {
+    my ($major, $minor, $patch) = `$ENV{MP_NGINX} -v 2>&1`
+        =~ m{/(\d+)\.(\d+)\.(\d+)};
+
+    return ($major * 1000 + $minor) * 1000 + $patch;
+}
+
+
 sub dir { $_[0]{dir} }
 sub port { $_[0]{port} }
 
