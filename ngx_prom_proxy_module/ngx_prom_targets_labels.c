@@ -2,7 +2,7 @@
  * The labels of a target: LABEL=VALUE, as Prometheus takes them.
  *
  * They are unescaped and packed to the left where they stand, which always
- * fits: the "=" and the byte behind a value make room for the two zeros.
+ * fits: the blank in front and the "=" make room for the two zeros.
  */
 
 
@@ -129,13 +129,6 @@ ngx_prom_label_parse(ngx_prom_line_t *pl)
     }
 
     value.len = pl->out - value.data;
-
-    /* steps over the blank, or the line's end, that becomes the zero */
-
-    if (pl->pos < pl->end) {
-        pl->pos++;
-    }
-
     *pl->out++ = '\0';
 
     ngx_prom_value_check(pl, at, name, &value);

@@ -76,6 +76,6 @@ SKIP: {
     succeeds('each file of the corpus', @fuzzer, '-runs=0', "$fuzz/corpus");
     skip 'MP_FUZZ_SECONDS is 0', 1 if !$seconds;
 
-    succeeds("$seconds s of anything", @fuzzer, '-max_len=2048',
+    succeeds("$seconds s of anything", @fuzzer, '-max_len=8192',
         "-max_total_time=$seconds", "$dir/new", "$fuzz/corpus");
 }

@@ -13,6 +13,7 @@
 
 
 #define FUZZ_ALLOCS    2
+#define FUZZ_UNIQUE    64
 #define FUZZ_CHECK(e)  fuzz_check(e, #e, __LINE__)
 
 
@@ -48,6 +49,7 @@ static void fuzz_address(const ngx_prom_target_t *target);
 static void fuzz_name(const ngx_prom_text_t *name);
 static void fuzz_labels(const ngx_prom_target_t *target);
 static void fuzz_label(const char *name, const char *value);
+static void fuzz_unique(const fuzz_parse_t *parse);
 static void fuzz_inside(const ngx_prom_text_t *outer,
     const ngx_prom_text_t *inner);
 
@@ -79,6 +81,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                              > parse.pt.targets[i - 1].line);
     }
 
+    fuzz_unique(&parse);
     fuzz_again(&parse);
     fuzz_parse_free(&parse);
 
@@ -176,9 +179,6 @@ fuzz_target(const fuzz_parse_t *parse, const ngx_prom_target_t *target)
     fuzz_inside(&target->authority, &target->host);
     fuzz_inside(&target->address, &target->base);
 
-    /* text[len] is the parser's too */
-
-    text.len++;
     fuzz_inside(&text, &target->labels);
 
     FUZZ_CHECK(target->name.data > target->address.data + target->address.len);
@@ -295,6 +295,27 @@ fuzz_label(const char *name, const char *value)
 
     FUZZ_CHECK(strpbrk(value, "\xc0\xc1\xf5\xf6\xf7\xf8\xf9\xfa\xfb\xfc\xfd"
                        "\xfe\xff") == NULL);
+}
+
+
+/* a comparison of all with all, so of the first ones only */
+
+static void
+fuzz_unique(const fuzz_parse_t *parse)
+{
+    uint32_t                i, j;
+    const ngx_prom_text_t  *a, *b;
+
+    for (i = 0; i < parse->pt.count && i < FUZZ_UNIQUE; i++) {
+        a = &parse->pt.targets[i].name;
+
+        for (j = 0; j < i; j++) {
+            b = &parse->pt.targets[j].name;
+
+            FUZZ_CHECK(a->len != b->len
+                       || memcmp(a->data, b->data, a->len) != 0);
+        }
+    }
 }
 
 
