@@ -23,7 +23,7 @@ test:
 	@scripts/test $(ONLY)
 
 bench:
-	@scripts/bench
+	@bench/run
 
 soak:
 	@scripts/soak
