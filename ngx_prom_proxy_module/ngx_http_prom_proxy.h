@@ -64,7 +64,7 @@ typedef struct {
 
 
 typedef struct {
-    ngx_http_core_loc_conf_t    *router;    /* named location of "prom_proxy" */
+    ngx_http_core_loc_conf_t    *router;    /* location of "prom_proxy" */
 } ngx_http_prom_proxy_srv_conf_t;
 
 

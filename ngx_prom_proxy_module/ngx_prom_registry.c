@@ -25,7 +25,7 @@
 typedef struct {
     uint32_t             hash;
     uint32_t             next;        /* index + 1 in the chain, 0 ends it */
-    uint32_t             strings;     /* offset: name, authority, base, labels */
+    uint32_t             strings;     /* offset: name, authority and so on */
     uint32_t             labels_len;
     uint16_t             authority_len;
     uint16_t             base_len;

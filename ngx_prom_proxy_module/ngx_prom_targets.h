@@ -50,10 +50,10 @@ typedef struct {
 typedef struct {
     ngx_prom_text_t      name;        /* no leading or trailing "/" */
     ngx_prom_text_t      address;     /* as written */
-    ngx_prom_text_t      authority;   /* "host:port" or "unix:PATH", as written */
+    ngx_prom_text_t      authority;   /* as written: host:port, unix:PATH */
     ngx_prom_text_t      host;        /* no brackets; PATH of "unix:" */
     ngx_prom_text_t      base;        /* "" or "/base", no "/" at the end */
-    ngx_prom_text_t      labels;      /* "name\0value\0" and so on, unescaped */
+    ngx_prom_text_t      labels;      /* "name\0value\0"..., unescaped */
 
     uint32_t             line;        /* from 1 */
     uint16_t             port;        /* host order; 0 for "unix:" */
@@ -81,7 +81,7 @@ typedef struct {
 
     ngx_prom_target_t           *targets;    /* in the file's order */
     uint32_t                     count;
-    uint32_t                     errors;     /* all of them, also untold ones */
+    uint32_t                     errors;     /* all, also untold ones */
 } ngx_prom_targets_t;
 
 
