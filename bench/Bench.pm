@@ -8,10 +8,11 @@ use strict;
 
 use Exporter qw(import);
 use File::Temp qw(tempdir);
+use IO::Socket::INET;
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = qw(command workers cpu pss load_requests median spread write_file
-    config start stop table ratio note work module nginx);
+    config start listening stop table ratio note work module nginx);
 
 my $work = tempdir('bench-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 my @masters;
@@ -121,6 +122,22 @@ sub start
 }
 
 
+# waits until a port of 127.0.0.1 is listened on
+
+sub listening
+{
+    my ($port) = @_;
+
+    for (1 .. 3000) {
+        return if IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+            PeerPort => $port);
+        sleep 0.01;
+    }
+
+    die "nothing listens on port $port\n";
+}
+
+
 # and waits until it is gone
 
 sub stop
@@ -133,6 +150,8 @@ sub stop
     sleep 0.002 while -d "/proc/$master";
 }
 
+
+$SIG{$_} = sub { exit 1 } for qw(HUP INT TERM);
 
 END {
     local $?;

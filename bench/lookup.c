@@ -107,7 +107,7 @@ load(ngx_slab_pool_t *shpool, ngx_uint_t targets)
     }
 
     for (p = text, i = 0; i < targets; i++) {
-        p += sprintf(p, "127.0.0.1:%u host-%u\n",
+        p += sprintf(p, "127.0.0.1:%u host-%05u\n",
                      (unsigned) (2000 + i % 60000), (unsigned) i);
     }
 
@@ -147,36 +147,31 @@ static void
 look_up(ngx_slab_pool_t *shpool, ngx_uint_t targets, lookup_e what,
     ngx_uint_t count)
 {
-    u_char            *p;
-    u_char             buf[LOOKUP_LINE];
     ngx_int_t          rc;
     ngx_str_t          uri;
-    ngx_uint_t         i, number, digit;
+    ngx_uint_t         i, n, number;
     ngx_prom_route_t   route;
 
-    ngx_memcpy(buf, "/host-000000/metrics", sizeof("/host-000000/metrics"));
+    u_char  buf[] = "/host-00000/metrics";
+
+    uri.data = buf;
+    uri.len = sizeof(buf) - 1;
+
+    if (what == LOOKUP_UNKNOWN) {
+        ngx_memcpy(buf, "/none", 5);
+    }
 
     for (i = 0; i < count; i++) {
 
         number = (what == LOOKUP_ONE) ? targets / 2 : i * LOOKUP_STEP % targets;
 
-        /* to the left from where "/metrics" stands */
-
-        p = buf + sizeof("/host-000000") - 1;
-
-        do {
-            digit = number % 10;
-            *--p = (u_char) ('0' + digit);
+        for (n = 10; n > 5; n--) {
+            buf[n] = (u_char) ('0' + number % 10);
             number /= 10;
-        } while (number);
-
-        ngx_memcpy(p - 6, (what == LOOKUP_UNKNOWN) ? "/none-" : "/host-", 6);
-
-        uri.data = p - 6;
-        uri.len = buf + sizeof("/host-000000/metrics") - 1 - uri.data;
+        }
 
         if (what == LOOKUP_NONE) {
-            __asm__ volatile ("" : : "r" (uri.data) : "memory");
+            __asm__ volatile ("" : : "r" (buf) : "memory");
             continue;
         }
 

@@ -7,6 +7,8 @@ use warnings;
 use strict;
 
 use FindBin;
+use POSIX qw(WNOHANG);
+use Time::HiRes qw(sleep);
 use lib $FindBin::Bin;
 use Bench;
 
@@ -14,11 +16,14 @@ use constant BACKEND => 19100;
 use constant A       => 19081;
 use constant B       => 19082;
 use constant BODY    => 90_000;
+use constant COUNTED => 200;
 
 my $quick    = grep { $_ eq '-q' } @ARGV;
 my $pairs    = $quick ? 7 : 25;
 my $requests = $quick ? 500 : 1000;
 my $image    = "$FindBin::Bin/../rootfs/etc/nginx/nginx.conf";
+
+my @instructions;
 
 
 # an exporter, as far as nginx can tell: on both addresses, as sshd listens
@@ -203,6 +208,56 @@ sub scrapes
 }
 
 
+# Instructions of a worker for one scrape, without the kernel's: the same on a
+# busy machine as on an idle one.
+
+sub instructions
+{
+    my ($name, $port) = @_;
+
+    my @collected = map {
+        collected($name, $port, $_)
+    } (COUNTED, 3 * COUNTED);
+
+    return ($collected[1] - $collected[0]) / (2 * COUNTED);
+}
+
+
+sub collected
+{
+    my ($name, $port, $count) = @_;
+
+    my $pid = fork;
+    defined $pid or die "fork: $!\n";
+
+    if ($pid == 0) {
+        exec 'valgrind', '--tool=callgrind', '--callgrind-out-file='
+            . ($ENV{BENCH_CALLGRIND} ? "$ENV{BENCH_CALLGRIND}.$name" : '/dev/null'),
+            "--log-file=" . work() . "/valgrind", nginx(), '-p', work(),
+            '-e', work() . "/$name.log", '-c', work() . "/$name.conf",
+            '-g', 'daemon off; master_process off;'
+            or die "valgrind: $!\n";
+    }
+
+    listening($port);
+    load_requests($port, '/host-1/metrics', $count, 200);
+
+    # a signal just before it goes to sleep leaves nginx without a master asleep
+
+    until (waitpid $pid, WNOHANG) {
+        kill 'TERM', $pid;
+        sleep 0.1;
+    }
+
+    open my $fh, '<', work() . '/valgrind' or die "valgrind: $!\n";
+    my $log = do { local $/; <$fh> };
+
+    $log =~ /Collected : (\d+)/ or die "valgrind counted nothing:\n$log";
+
+    return $1;
+}
+
+
 # A B, B A, A B, ...: whatever else the machine does meets both
 
 sub compare
@@ -221,6 +276,10 @@ sub compare
     }
 
     my @ratio = ratio(\@a, \@b);
+    my @counted = (instructions('a', A), instructions('b', B));
+
+    push @instructions, [ $what, map({ sprintf '%.0f', $_ } @counted),
+        sprintf('%.3f', $counted[0] / $counted[1]) ];
 
     return [ $what, map({ spread('%.1f', @$_) } \@a, \@b),
         spread('%.3f', @ratio), $goal,
@@ -255,3 +314,8 @@ print "## Scrape: CPU of the nginx worker per answer of ", BODY, " bytes\n\n",
 
 table([ 'A / B', 'A, microseconds (min to max)', 'B', 'A/B, median of pairs',
     'goal', '', 'answer after (A / B), microseconds' ], @rows);
+
+print "Instructions of the worker per scrape, counted by callgrind, the "
+    . "kernel's not among them:\n\n";
+
+table([ 'A / B', 'A', 'B', 'A/B' ], @instructions);
