@@ -33,8 +33,7 @@ FROM $BASE_IMAGE
 # container. Nobody changes passwords or mounts here: no program keeps its
 # setuid or setgid bit.
 
-RUN find / -xdev -type f -printf '%s\n' | awk '{ s += $1 } END { print s }' \
-        > /tmp/base \
+RUN du -xsm / > /tmp/base \
     && apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y \
         --no-install-recommends \
@@ -51,10 +50,11 @@ RUN find / -xdev -type f -printf '%s\n' | awk '{ s += $1 } END { print s }' \
     && rm -rf /etc/ssh/ssh_host_* /etc/ssh/sshd_config* modules-* sites-* \
         snippets conf.d/* nginx.conf fastcgi* scgi* uwsgi* koi-* win-utf \
         proxy_params /var/www/html /usr/share/nginx/html \
-        /usr/share/doc/* /usr/share/man/* /usr/share/info/* \
-        /usr/share/lintian/* /var/lib/apt/lists/* /var/cache/* /var/log/* \
-        /run/* /tmp/apt* \
-    && find /usr/share/locale -mindepth 1 -delete
+        /usr/share/man/* /usr/share/info/* /usr/share/lintian/* \
+        /usr/share/locale/* /var/lib/apt/lists/* /var/cache/* /var/log/* \
+        /run/* \
+    && find /usr/share/doc -type f ! -name copyright -delete \
+    && find /usr/share/doc -type d -empty -delete
 
 COPY --from=build /out/ngx_http_prom_proxy_module.so /usr/lib/nginx/modules/
 COPY --from=build /out/monitoring-proxy-targets /usr/local/bin/
@@ -77,7 +77,10 @@ LABEL org.opencontainers.image.title="Monitoring Proxy" \
     org.opencontainers.image.created="$CREATED"
 
 RUN sed -i "1i monitoring-proxy $VERSION" /usr/lib/monitoring-proxy/versions \
-    && ln -s ../../usr/lib/monitoring-proxy/sshd_config /etc/ssh/sshd_config
+    && ln -s ../../usr/lib/monitoring-proxy/sshd_config /etc/ssh/sshd_config \
+    && du -xsm / | cat - /tmp/base | awk '{ size[NR] = $1 } END { \
+        print "size:", size[1], "MB, of the base alone", size[2], "MB" }' \
+    && rm /tmp/base
 
 EXPOSE 22 80
 
