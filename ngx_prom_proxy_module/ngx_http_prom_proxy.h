@@ -19,6 +19,7 @@
 typedef enum {
     NGX_HTTP_PROM_FAIL_NONE = 0,
     NGX_HTTP_PROM_FAIL_TARGET,        /* no such target */
+    NGX_HTTP_PROM_FAIL_PATH,          /* out of the base path */
     NGX_HTTP_PROM_FAIL_RESOLVER,      /* no resolver to ask */
     NGX_HTTP_PROM_FAIL_RESOLVE,       /* code is the resolver's */
     NGX_HTTP_PROM_FAIL_CONNECT,       /* code is an errno, 0 if unknown */
@@ -83,6 +84,15 @@ ngx_http_prom_proxy_ctx_t *ngx_http_prom_proxy_ctx(ngx_http_request_t *r);
 /* the handler of the rewrite phase: finds the target and its location */
 
 ngx_int_t ngx_http_prom_proxy_route_handler(ngx_http_request_t *r);
+
+/* takes headers off the request that only concern the hop to us */
+
+void ngx_http_prom_proxy_drop_hop_headers(ngx_http_request_t *r);
+
+/* true if a target may read the URI as leading out of its base path */
+
+ngx_int_t ngx_http_prom_proxy_leaves_base(ngx_http_request_t *r,
+    ngx_prom_route_t *route);
 
 /* the handler of the precontent phase: makes the addresses to dial */
 

@@ -48,7 +48,8 @@ ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line)
     len = NGX_HTTP_PROM_ERROR_LEN;
 
     if (ctx && ctx->found) {
-        len += ctx->route.name.len + ctx->route.authority.len;
+        len += ctx->route.name.len + ctx->route.authority.len
+               + ctx->route.base.len;
 
     } else {
         len += NGX_HTTP_PROM_PATH_LEN;
@@ -105,6 +106,10 @@ ngx_http_prom_proxy_error_reason(u_char *p, u_char *last,
     route = &ctx->route;
 
     switch (ctx->fail) {
+
+    case NGX_HTTP_PROM_FAIL_PATH:
+        return ngx_slprintf(p, last, "the path leads out of \"%V/\"",
+                            &route->base);
 
     case NGX_HTTP_PROM_FAIL_RESOLVER:
         return ngx_slprintf(p, last, "%V cannot be resolved: "

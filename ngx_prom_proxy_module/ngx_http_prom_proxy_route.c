@@ -84,6 +84,12 @@ ngx_http_prom_proxy_route_handler(ngx_http_request_t *r)
     ctx->route = route;
     ctx->found = 1;
 
+    if (ngx_http_prom_proxy_leaves_base(r, &route)) {
+        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_PATH, 0);
+        return NGX_HTTP_NOT_FOUND;
+    }
+
+    ngx_http_prom_proxy_drop_hop_headers(r);
     ngx_http_prom_proxy_deadline(r, ctx);
 
     return NGX_DECLINED;

@@ -96,6 +96,28 @@ is($nginx->get('/nope/metrics')->{body}, 'no target for "/nope/metrics": '
 is($nginx->get('/nope/metrics')->{headers}{'content-type'}, 'text/plain',
     'and in plain text');
 
+for my $path ('/based/..;/x', '/based/a/..;y=z/x', '/based/..%3b/x',
+    '/based/..%5c..%5cx', '/based/a%5c..', '/based/x/..;')
+{
+    is($nginx->get($path)->{body}, "based: the path leads out of \"/a/b/\"\n",
+        "$path does not lead out of a base path");
+}
+
+arrives('/based/a..;/..b/...;x', $v4, 'GET /a/b/a..;/..b/...;x HTTP/1.1',
+    'dots that lead nowhere pass');
+
+# headers of one hop
+
+$v4->arrived;
+$nginx->get('/plain/x', headers => [ 'Connection: close, X-Hop,x-two',
+    'X-Hop: 1', 'X-Two: 2', 'X-Two: 3', 'X-End: 4', 'Connection: X-Late',
+    'X-Late: 5', 'User-Agent: a b' ]);
+my ($hop) = $v4->arrived;
+unlike($hop, qr/X-Hop|X-Two|X-Late/i, 'headers named in Connection end here');
+like($hop, qr/^X-End: 4\r\n/m, 'the others pass');
+like($hop, qr/^User-Agent: a b\r\n/m, 'as they are');
+unlike($hop, qr/^Connection:/mi, 'Connection itself ends here too');
+
 my $body = 'x' x 100_000;
 $v4->arrived;
 is($nginx->get('/plain/push', method => 'POST', body => $body)->{status}, 200,

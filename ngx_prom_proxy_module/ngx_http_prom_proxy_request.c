@@ -1,0 +1,174 @@
+/*
+ * What a request may not carry to a target: headers that were meant for us
+ * alone, and a path that some servers would read as leaving the base path.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_prom_proxy.h"
+
+
+/* more names than a client has reason for; each costs a walk of the list */
+
+#define NGX_HTTP_PROM_PROXY_HOP_MAX  32
+
+
+static ngx_uint_t ngx_http_prom_proxy_drop_named(ngx_http_request_t *r,
+    ngx_str_t *names, ngx_uint_t left);
+static void ngx_http_prom_proxy_drop(ngx_http_request_t *r, u_char *name,
+    size_t len);
+
+
+static ngx_str_t  ngx_http_prom_proxy_connection = ngx_string("connection");
+
+
+/* RFC 9110, 7.6.1: headers named in Connection end at the next hop */
+
+void
+ngx_http_prom_proxy_drop_hop_headers(ngx_http_request_t *r)
+{
+    ngx_uint_t        i, left;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *header;
+
+    left = NGX_HTTP_PROM_PROXY_HOP_MAX;
+    part = &r->headers_in.headers.part;
+    header = part->elts;
+
+    for (i = 0; left; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return;
+            }
+
+            part = part->next;
+            header = part->elts;
+            i = 0;
+        }
+
+        /* a header that was dropped has the name, but no names in it */
+
+        if (header[i].key.len == ngx_http_prom_proxy_connection.len
+            && header[i].key.data != ngx_http_prom_proxy_connection.data
+            && ngx_strncasecmp(header[i].key.data,
+                               ngx_http_prom_proxy_connection.data,
+                               ngx_http_prom_proxy_connection.len)
+               == 0)
+        {
+            left = ngx_http_prom_proxy_drop_named(r, &header[i].value, left);
+        }
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_prom_proxy_drop_named(ngx_http_request_t *r, ngx_str_t *names,
+    ngx_uint_t left)
+{
+    u_char  *p, *start, *last;
+
+    p = names->data;
+    last = p + names->len;
+
+    while (p < last && left) {
+
+        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
+            p++;
+        }
+
+        start = p;
+
+        while (p < last && *p != ' ' && *p != '\t' && *p != ',') {
+            p++;
+        }
+
+        if (p > start) {
+            ngx_http_prom_proxy_drop(r, start, p - start);
+            left--;
+        }
+    }
+
+    return left;
+}
+
+
+/*
+ * The list has pointers into it and can't shrink. A header with the name of
+ * Connection, which no proxy_pass hands on, is as good as gone.
+ */
+
+static void
+ngx_http_prom_proxy_drop(ngx_http_request_t *r, u_char *name, size_t len)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *header;
+
+    part = &r->headers_in.headers.part;
+    header = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return;
+            }
+
+            part = part->next;
+            header = part->elts;
+            i = 0;
+        }
+
+        if (header[i].key.len != len
+            || ngx_strncasecmp(header[i].key.data, name, len) != 0)
+        {
+            continue;
+        }
+
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                       "prom proxy: header \"%V\" is for this hop",
+                       &header[i].key);
+
+        header[i].key = ngx_http_prom_proxy_connection;
+        header[i].lowcase_key = ngx_http_prom_proxy_connection.data;
+        header[i].hash = ngx_hash_key(header[i].key.data, header[i].key.len);
+    }
+}
+
+
+/*
+ * nginx has resolved "." and ".." segments. Tomcat also takes "..;x" for one,
+ * and IIS a backslash for a slash.
+ */
+
+ngx_int_t
+ngx_http_prom_proxy_leaves_base(ngx_http_request_t *r,
+    ngx_prom_route_t *route)
+{
+    u_char  *p, *last;
+
+    if (route->base.len == 0) {
+        return 0;
+    }
+
+    /* the slash behind NAME */
+
+    p = r->uri.data + route->name.len + 1;
+    last = r->uri.data + r->uri.len;
+
+    for ( /* void */ ; last - p > 2; p++) {
+
+        if ((*p == '/' || *p == '\\')
+            && p[1] == '.'
+            && p[2] == '.'
+            && (last - p == 3 || p[3] == ';' || p[3] == '\\' || p[3] == '/'))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
