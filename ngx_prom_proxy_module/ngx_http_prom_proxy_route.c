@@ -89,8 +89,8 @@ ngx_http_prom_proxy_route_handler(ngx_http_request_t *r)
         return NGX_HTTP_NOT_FOUND;
     }
 
-    ngx_http_prom_proxy_drop_hop_headers(r);
     ngx_http_prom_proxy_deadline(r, ctx);
+    ngx_http_prom_proxy_drop_hop_headers(r);
 
     return NGX_DECLINED;
 }
