@@ -53,9 +53,9 @@ ngx_http_prom_proxy_drop_hop_headers(ngx_http_request_t *r)
 
         if (header[i].key.len == ngx_http_prom_proxy_connection.len
             && header[i].key.data != ngx_http_prom_proxy_connection.data
-            && ngx_strncasecmp(header[i].key.data,
-                               ngx_http_prom_proxy_connection.data,
-                               ngx_http_prom_proxy_connection.len)
+            && ngx_memcmp(header[i].lowcase_key,
+                          ngx_http_prom_proxy_connection.data,
+                          ngx_http_prom_proxy_connection.len)
                == 0)
         {
             left = ngx_http_prom_proxy_drop_named(r, &header[i].value, left);

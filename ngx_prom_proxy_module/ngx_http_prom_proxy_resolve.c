@@ -396,7 +396,7 @@ ngx_http_prom_proxy_timeout(ngx_http_request_t *r)
         }
 
         if (header[i].key.len == name.len
-            && ngx_strncasecmp(header[i].key.data, name.data, name.len) == 0)
+            && ngx_memcmp(header[i].lowcase_key, name.data, name.len) == 0)
         {
             break;
         }
