@@ -200,7 +200,7 @@ sub pss
 }
 
 
-# (median, p99, mean) in microseconds, and the bytes of an answer
+# (median, p99, max, mean) in microseconds, and the bytes of an answer
 
 sub load_requests
 {

@@ -6,7 +6,7 @@
  * below NAMES, another one in each request, in an order that no cache likes.
  * Each answer must have the status STATUS.
  *
- * Prints how long an answer took, in microseconds: "MEDIAN P99 MEAN BYTES",
+ * Prints how long an answer took, in microseconds: "MEDIAN P99 MAX MEAN BYTES",
  * where BYTES is the size of the last answer's body.
  */
 
@@ -92,8 +92,8 @@ main(int argc, char **argv)
 
     qsort(took, count, sizeof(double), compare);
 
-    printf("%.1f %.1f %.1f %zu\n", took[count / 2],
-           took[(size_t) (count * 0.99)], sum / count, bytes);
+    printf("%.1f %.1f %.1f %.1f %zu\n", took[count / 2],
+           took[(size_t) (count * 0.99)], took[count - 1], sum / count, bytes);
 
     return 0;
 }
