@@ -6,8 +6,8 @@
  * below NAMES, another one in each request, in an order that no cache likes.
  * Each answer must have the status STATUS.
  *
- * Prints how long an answer took, in microseconds: "MEDIAN P99 MAX MEAN BYTES",
- * where BYTES is the size of the last answer's body.
+ * Prints how long an answer took, in microseconds, and the size of the last
+ * answer's body: "MEDIAN P99 MAX MEAN BYTES".
  */
 
 

@@ -163,7 +163,8 @@ look_up(ngx_slab_pool_t *shpool, ngx_uint_t targets, lookup_e what,
 
     for (i = 0; i < count; i++) {
 
-        number = (what == LOOKUP_ONE) ? targets / 2 : i * LOOKUP_STEP % targets;
+        number = (what == LOOKUP_ONE) ? targets / 2
+                                      : i * LOOKUP_STEP % targets;
 
         for (n = 10; n > 5; n--) {
             buf[n] = (u_char) ('0' + number % 10);
