@@ -11,8 +11,8 @@ use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(command workers cpu pss load_requests median spread write_file
-    config start listening stop table ratio note work module nginx);
+our @EXPORT = qw(command workers cpu pss load_requests median spread quartiles
+    write_file config start listening stop table ratio note work module nginx);
 
 my $work = tempdir('bench-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 my @masters;
@@ -232,6 +232,19 @@ sub spread
 
     return sprintf "$format ($format to $format)", median(@values),
         $sorted[0], $sorted[-1];
+}
+
+
+# "MEDIAN (LOWER to UPPER)", between which one half of the values is
+
+sub quartiles
+{
+    my ($format, @values) = @_;
+
+    my @sorted = sort { $a <=> $b } @values;
+
+    return sprintf "$format ($format to $format)", median(@values),
+        $sorted[$#sorted / 4], $sorted[$#sorted - int $#sorted / 4];
 }
 
 

@@ -3,7 +3,8 @@
  *
  * Sends COUNT requests to 127.0.0.1:PORT, one after the other, on one
  * connection, with the headers of Prometheus. A "#" in PATH becomes a number
- * below NAMES, another one in each request, in an order that no cache likes.
+ * below NAMES, of five digits, another one in each request, in an order that no
+ * cache likes.
  * Each answer must have the status STATUS.
  *
  * Prints how long an answer took, in microseconds, and the size of the last
@@ -139,7 +140,7 @@ request(int fd, const char *path, unsigned number)
     len = snprintf(buf, sizeof(buf), "GET %.*s", before, path);
 
     if (mark) {
-        len += snprintf(buf + len, sizeof(buf) - len, "%u%s", number,
+        len += snprintf(buf + len, sizeof(buf) - len, "%05u%s", number,
                         mark + 1);
     }
 

@@ -19,8 +19,9 @@
 #include "ngx_prom_registry.h"
 
 
-#define LOOKUP_ROUNDS  21
-#define LOOKUP_COUNT   200000
+#define LOOKUP_SIZES   6
+#define LOOKUP_ROUNDS  61
+#define LOOKUP_COUNT   100000
 #define LOOKUP_STEP    7919
 #define LOOKUP_LINE    64         /* bytes of a line of targets, at most */
 
@@ -29,7 +30,8 @@ typedef enum {
     LOOKUP_NONE = 0,              /* makes the URI only */
     LOOKUP_ALL,
     LOOKUP_ONE,
-    LOOKUP_UNKNOWN
+    LOOKUP_UNKNOWN,
+    LOOKUP_KINDS
 } lookup_e;
 
 
@@ -53,40 +55,46 @@ static u_char  request_pool[4096];
 int
 main(int argc, char **argv)
 {
-    double           took[4][LOOKUP_ROUNDS], none;
-    ngx_uint_t       n, i;
-    ngx_slab_pool_t  shpool;
+    double           none;
+    ngx_uint_t       n, i, what;
+    ngx_slab_pool_t  shpool[LOOKUP_SIZES];
 
-    static ngx_uint_t  targets[] = { 10, 100, 1000, 10000, 50000, 100000, 0 };
+    static double      took[LOOKUP_SIZES][LOOKUP_KINDS][LOOKUP_ROUNDS];
+    static ngx_uint_t  targets[LOOKUP_SIZES] =
+                                  { 10, 100, 1000, 10000, 50000, 100000 };
 
     if (argc == 3) {
-        load(&shpool, atoi(argv[1]));
-        look_up(&shpool, atoi(argv[1]), LOOKUP_ALL, atoi(argv[2]));
+        load(&shpool[0], atoi(argv[1]));
+        look_up(&shpool[0], atoi(argv[1]), LOOKUP_ALL, atoi(argv[2]));
         return 0;
     }
 
-    for (n = 0; targets[n]; n++) {
-        load(&shpool, targets[n]);
+    for (n = 0; n < LOOKUP_SIZES; n++) {
+        load(&shpool[n], targets[n]);
+    }
 
-        /* in turns: whatever else the machine does meets all of them */
+    /* in turns: whatever else the machine does meets all of them */
 
-        for (i = 0; i < LOOKUP_ROUNDS; i++) {
-            took[0][i] = round_of(&shpool, targets[n], LOOKUP_NONE);
-            took[1][i] = round_of(&shpool, targets[n], LOOKUP_ALL);
-            took[2][i] = round_of(&shpool, targets[n], LOOKUP_ONE);
-            took[3][i] = round_of(&shpool, targets[n], LOOKUP_UNKNOWN);
+    for (i = 0; i < LOOKUP_ROUNDS; i++) {
+        for (n = 0; n < LOOKUP_SIZES; n++) {
+            for (what = 0; what < LOOKUP_KINDS; what++) {
+                took[n][what][i] = round_of(&shpool[n], targets[n], what);
+            }
+        }
+    }
+
+    for (n = 0; n < LOOKUP_SIZES; n++) {
+        for (what = 0; what < LOOKUP_KINDS; what++) {
+            qsort(took[n][what], LOOKUP_ROUNDS, sizeof(double), compare);
         }
 
-        for (i = 0; i < 4; i++) {
-            qsort(took[i], LOOKUP_ROUNDS, sizeof(double), compare);
-        }
-
-        none = took[0][LOOKUP_ROUNDS / 2];
+        none = took[n][LOOKUP_NONE][LOOKUP_ROUNDS / 2];
 
         printf("%u %.1f %.1f %.1f %.1f\n", (unsigned) targets[n],
-               took[1][LOOKUP_ROUNDS / 2] - none, took[1][0] - took[0][0],
-               took[2][LOOKUP_ROUNDS / 2] - none,
-               took[3][LOOKUP_ROUNDS / 2] - none);
+               took[n][LOOKUP_ALL][LOOKUP_ROUNDS / 2] - none,
+               took[n][LOOKUP_ALL][0] - took[n][LOOKUP_NONE][0],
+               took[n][LOOKUP_ONE][LOOKUP_ROUNDS / 2] - none,
+               took[n][LOOKUP_UNKNOWN][LOOKUP_ROUNDS / 2] - none);
     }
 
     return 0;
@@ -108,7 +116,7 @@ load(ngx_slab_pool_t *shpool, ngx_uint_t targets)
 
     for (p = text, i = 0; i < targets; i++) {
         p += sprintf(p, "127.0.0.1:%u host-%05u\n",
-                     (unsigned) (2000 + i % 60000), (unsigned) i);
+                     (unsigned) (10000 + i % 50000), (unsigned) i);
     }
 
     ngx_memzero(&pt, sizeof(ngx_prom_targets_t));

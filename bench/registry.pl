@@ -23,7 +23,7 @@ my $quick = grep { $_ eq '-q' } @ARGV;
 
 sub port
 {
-    return 2000 + $_[0] % 60_000;
+    return 10_000 + $_[0] % 50_000;
 }
 
 
@@ -32,7 +32,15 @@ sub port
 
 sub address
 {
-    return sprintf '127.0.%d.1:%d', $_[0] / 60_000, port($_[0]);
+    return sprintf '127.0.%d.1:%d', $_[0] / 50_000, port($_[0]);
+}
+
+
+# all of one width, so that 10 and 50,000 differ in nothing else
+
+sub name
+{
+    return sprintf 'host-%05d', $_[0];
 }
 
 
@@ -41,7 +49,8 @@ sub registry_config
     my ($targets) = @_;
 
     write_file('targets',
-        join '', map { address($_) . " host-$_\n" } 0 .. $targets - 1);
+        join '', map { address($_) . ' ' . name($_) . "\n" }
+        0 .. $targets - 1);
 
     return config('registry', <<"MAIN", <<"HTTP");
 load_module @{[module()]};
@@ -67,8 +76,9 @@ sub plain_config
 {
     my ($targets) = @_;
 
-    write_file('locations', join '', map { "location /host-$_/ { proxy_pass "
-        . "http://" . address($_) . "/; }\n" } 0 .. $targets - 1);
+    write_file('locations', join '', map { 'location /' . name($_)
+        . '/ { proxy_pass http://' . address($_) . "/; }\n" }
+        0 .. $targets - 1);
 
     return config('plain', <<"MAIN", <<"HTTP");
 worker_processes @{[WORKERS]};

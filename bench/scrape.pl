@@ -19,7 +19,7 @@ use constant BODY    => 90_000;
 use constant COUNTED => 200;
 
 my $quick    = grep { $_ eq '-q' } @ARGV;
-my $pairs    = $quick ? 7 : 25;
+my $pairs    = $quick ? 7 : 61;
 my $requests = $quick ? 500 : 1000;
 my $image    = "$FindBin::Bin/../rootfs/etc/nginx/nginx.conf";
 
@@ -281,8 +281,8 @@ sub compare
     push @instructions, [ $what, map({ sprintf '%.0f', $_ } @counted),
         sprintf('%.3f', $counted[0] / $counted[1]) ];
 
-    return [ $what, map({ spread('%.1f', @$_) } \@a, \@b),
-        spread('%.3f', @ratio), $goal,
+    return [ $what, map({ quartiles('%.1f', @$_) } \@a, \@b),
+        quartiles('%.3f', @ratio), $goal,
         median(@ratio) <= $goal ? 'met' : 'NOT MET',
         sprintf('%.0f / %.0f', median(@answer_a), median(@answer_b)) ];
 }
@@ -310,9 +310,10 @@ if (-f $image) {
 }
 
 print "## Scrape: CPU of the nginx worker per answer of ", BODY, " bytes\n\n",
-    "$pairs pairs of $requests scrapes each, a fresh nginx for each.\n\n";
+    "$pairs pairs of $requests scrapes each, a fresh nginx for each; medians, "
+    . "and what the middle half is between.\n\n";
 
-table([ 'A / B', 'A, microseconds (min to max)', 'B', 'A/B, median of pairs',
+table([ 'A / B', 'A, microseconds', 'B', 'A/B, pair by pair',
     'goal', '', 'answer after (A / B), microseconds' ], @rows);
 
 print "Instructions of the worker per scrape, counted by callgrind, the "
