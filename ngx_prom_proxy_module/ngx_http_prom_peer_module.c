@@ -32,6 +32,8 @@ static ngx_int_t ngx_http_prom_peer_init(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
 static ngx_int_t ngx_http_prom_peer_get(ngx_peer_connection_t *pc,
     void *data);
+static ngx_int_t ngx_http_prom_peer_key(ngx_http_prom_peer_data_t *pd,
+    ngx_addr_t *addr);
 static void ngx_http_prom_peer_free(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
 static void ngx_http_prom_peer_failed(ngx_peer_connection_t *pc,
@@ -104,14 +106,12 @@ static ngx_int_t
 ngx_http_prom_peer_init(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)
 {
-    u_char                         *p;
-    ngx_prom_route_t               *route;
     ngx_http_upstream_t            *u;
     ngx_http_prom_peer_data_t      *pd;
     ngx_http_prom_proxy_ctx_t      *ctx;
     ngx_http_prom_peer_srv_conf_t  *pscf;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_prom_proxy_module);
+    ctx = ngx_http_prom_proxy_ctx(r);
 
     if (ctx == NULL || ctx->addrs == NULL) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
@@ -133,21 +133,6 @@ ngx_http_prom_peer_init(ngx_http_request_t *r,
     pd->upstream = u;
     pd->cache = &pscf->cache;
 
-    /* one address may have several TLS identities, and plain HTTP too */
-
-    route = &ctx->route;
-
-    p = ngx_pnalloc(r->pool, route->authority.len + 1);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    pd->key.data = p;
-    pd->key.len = route->authority.len + 1;
-
-    *p++ = route->tls ? 's' : 'p';
-    ngx_memcpy(p, route->authority.data, route->authority.len);
-
     u->peer.data = pd;
     u->peer.get = ngx_http_prom_peer_get;
     u->peer.free = ngx_http_prom_peer_free;
@@ -156,6 +141,12 @@ ngx_http_prom_peer_init(ngx_http_request_t *r,
     u->peer.set_session = ngx_http_prom_peer_set_session;
     u->peer.save_session = ngx_http_prom_peer_save_session;
 #endif
+
+    /* passed while the body was read or a cache's lock awaited */
+
+    if (ctx->late && ctx->request == r) {
+        ngx_add_timer(&ctx->deadline, 1);
+    }
 
     return NGX_OK;
 }
@@ -179,6 +170,10 @@ ngx_http_prom_peer_get(ngx_peer_connection_t *pc, void *data)
     pc->name = &addr->name;
     pc->cached = 0;
 
+    if (ngx_http_prom_peer_key(pd, addr) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     pd->idle = NULL;
     pc->connection = ngx_http_prom_peer_cache_take(pd->cache, &pd->key,
                                                    pc->log, &pd->idle);
@@ -193,6 +188,45 @@ ngx_http_prom_peer_get(ngx_peer_connection_t *pc, void *data)
     /* what the free handler finds there is the dial's */
 
     ngx_set_errno(0);
+
+    return NGX_OK;
+}
+
+
+/*
+ * One address may have several TLS identities, and plain HTTP too. A name's
+ * connections are told apart by address, so that they follow the name.
+ */
+
+static ngx_int_t
+ngx_http_prom_peer_key(ngx_http_prom_peer_data_t *pd, ngx_addr_t *addr)
+{
+    u_char            *p;
+    size_t             len;
+    ngx_prom_route_t  *route;
+
+    route = &pd->ctx->route;
+
+    len = 1 + route->authority.len;
+
+    if (route->kind == NGX_PROM_ADDRESS_DNS) {
+        len += addr->name.len;
+    }
+
+    p = ngx_pnalloc(pd->ctx->request->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    pd->key.data = p;
+    pd->key.len = len;
+
+    *p++ = route->tls ? 's' : 'p';
+    p = ngx_cpymem(p, route->authority.data, route->authority.len);
+
+    if (route->kind == NGX_PROM_ADDRESS_DNS) {
+        ngx_memcpy(p, addr->name.data, addr->name.len);
+    }
 
     return NGX_OK;
 }
@@ -259,7 +293,8 @@ ngx_http_prom_peer_failed(ngx_peer_connection_t *pc,
 
     if (pd->upstream->request_sent) {
 
-        fail = c->read->timedout ? NGX_HTTP_PROM_FAIL_TIME
+        fail = (c->read->timedout || c->write->timedout)
+               ? NGX_HTTP_PROM_FAIL_TIME
                : (c->read->eof || c->read->error || c->write->error)
                  ? NGX_HTTP_PROM_FAIL_CLOSED : NGX_HTTP_PROM_FAIL_HEADER;
 
@@ -397,6 +432,19 @@ ngx_http_prom_peer_init_upstream(ngx_conf_t *cf,
                       &us->host);
         return NGX_ERROR;
     }
+
+#if (NGX_HTTP_UPSTREAM_ZONE)
+
+    /* its init copies the peers of nginx's own balancer */
+
+    if (us->shm_zone) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"zone\" is of no use with \"prom_proxy_peer\" "
+                      "in upstream \"%V\"", &us->host);
+        return NGX_ERROR;
+    }
+
+#endif
 
     us->peer.init = ngx_http_prom_peer_init;
 

@@ -18,6 +18,7 @@
 
 static ngx_int_t ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
+static ngx_int_t ngx_http_prom_proxy_init_module(ngx_cycle_t *cycle);
 
 static void *ngx_http_prom_proxy_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_prom_proxy_init_main_conf(ngx_conf_t *cf, void *conf);
@@ -87,7 +88,7 @@ ngx_module_t  ngx_http_prom_proxy_module = {
     ngx_http_prom_proxy_commands,          /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_http_prom_proxy_init_module,       /* init module */
     NULL,                                  /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -111,8 +112,9 @@ ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
 
     /*
-     * A reload hands over the segment with the registry in it: workers of
-     * the old configuration go on with it, and see the new targets too.
+     * A reload hands over the segment with the registry in it, which workers
+     * of the old configuration go on with. The new targets stand beside the
+     * old ones until nothing can refuse the new configuration any more.
      */
 
     if (old == NULL && !shm_zone->shm.exists) {
@@ -127,7 +129,7 @@ ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         }
     }
 
-    rc = ngx_prom_registry_load(shpool, pmcf->targets, &size);
+    rc = ngx_prom_registry_prepare(shpool, pmcf->targets, &size);
 
     if (rc != NGX_OK) {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
@@ -140,10 +142,26 @@ ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, shm_zone->shm.log, 0,
-                   "prom proxy: loaded %uD targets, %uz bytes",
+                   "prom proxy: prepared %uD targets, %uz bytes",
                    pmcf->targets->count, size);
 
     ngx_http_prom_proxy_free_targets(pmcf);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_prom_proxy_init_module(ngx_cycle_t *cycle)
+{
+    ngx_http_prom_proxy_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_prom_proxy_module);
+
+    if (pmcf && pmcf->zone) {
+        ngx_prom_registry_commit((ngx_slab_pool_t *) pmcf->zone->shm.addr);
+    }
 
     return NGX_OK;
 }

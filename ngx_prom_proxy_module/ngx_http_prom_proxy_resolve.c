@@ -175,7 +175,13 @@ ngx_http_prom_proxy_resolve(ngx_http_request_t *r,
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
-    temp.name = ctx->route.host;
+    /* a copy: the resolver puts it into lower case, in place */
+
+    temp.name.len = ctx->route.host.len;
+    temp.name.data = ngx_pstrdup(r->pool, &ctx->route.host);
+    if (temp.name.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     rctx = ngx_resolve_start(clcf->resolver, &temp);
 
@@ -190,7 +196,7 @@ ngx_http_prom_proxy_resolve(ngx_http_request_t *r,
         return NGX_HTTP_BAD_GATEWAY;
     }
 
-    rctx->name = ctx->route.host;
+    rctx->name = temp.name;
     rctx->handler = ngx_http_prom_proxy_resolved;
     rctx->data = r;
     rctx->timeout = clcf->resolver_timeout;
@@ -484,6 +490,7 @@ ngx_http_prom_proxy_late(ngx_event_t *ev)
     c = r->upstream->peer.connection;
     e = r->upstream->request_sent ? c->read : c->write;
 
+    e->delayed = 0;         /* by proxy_limit_rate */
     e->timedout = 1;
     e->handler(e);
 }

@@ -19,6 +19,7 @@ static ngx_shm_zone_t *ngx_http_prom_proxy_applies(ngx_http_request_t *r,
     ngx_http_core_loc_conf_t **router, size_t *len);
 static ngx_http_prom_proxy_ctx_t *ngx_http_prom_proxy_create_ctx(
     ngx_http_request_t *r);
+static void ngx_http_prom_proxy_forget(ngx_http_request_t *r);
 static void ngx_http_prom_proxy_cleanup(void *data);
 static ngx_int_t ngx_http_prom_proxy_redirect(ngx_http_request_t *r,
     ngx_str_t *name);
@@ -37,6 +38,7 @@ ngx_http_prom_proxy_route_handler(ngx_http_request_t *r)
     zone = ngx_http_prom_proxy_applies(r, &router, &len);
 
     if (zone == NULL) {
+        ngx_http_prom_proxy_forget(r);
         return NGX_DECLINED;
     }
 
@@ -50,10 +52,12 @@ ngx_http_prom_proxy_route_handler(ngx_http_request_t *r)
 
         if (len) {
             /* a location of the user's, "location /" included */
+            ngx_http_prom_proxy_forget(r);
             return NGX_DECLINED;
         }
 
     } else if (len >= route.name.len + (route.bare ? 1 : 2)) {
+        ngx_http_prom_proxy_forget(r);
         return NGX_DECLINED;
     }
 
@@ -63,8 +67,20 @@ ngx_http_prom_proxy_route_handler(ngx_http_request_t *r)
     }
 
     if (router) {
+        /* that of the location left behind is not for this one */
+        r->content_handler = NULL;
         r->loc_conf = router->loc_conf;
         ngx_http_update_location_config(r);
+    }
+
+    if (router
+        && r->headers_in.content_length_n != -1
+        && !r->discard_body
+        && router->client_max_body_size
+        && router->client_max_body_size < r->headers_in.content_length_n)
+    {
+        /* nginx has looked at the limit of the location left behind */
+        return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
     }
 
     if (rc == NGX_DECLINED) {
@@ -90,7 +106,10 @@ ngx_http_prom_proxy_route_handler(ngx_http_request_t *r)
     }
 
     ngx_http_prom_proxy_deadline(r, ctx);
-    ngx_http_prom_proxy_drop_hop_headers(r);
+
+    if (r == r->main) {
+        ngx_http_prom_proxy_drop_hop_headers(r);
+    }
 
     return NGX_DECLINED;
 }
@@ -128,9 +147,9 @@ ngx_http_prom_proxy_applies(ngx_http_request_t *r,
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
     /*
-     * "limit_except" has put its own nameless configuration in the place
-     * of its location's: how long that is can't be told, and what is denied
-     * there must stay denied.
+     * "limit_except" has put its own configuration in the place of its
+     * location's: whether that is an exact one can't be told, and what is
+     * denied there must stay denied.
      */
 
     if (clcf->exact_match || clcf->named || clcf->noname) {
@@ -208,7 +227,33 @@ ngx_http_prom_proxy_ctx(ngx_http_request_t *r)
         }
     }
 
+    /*
+     * A clone (a cache's background update, a slice) starts in its parent's
+     * location, behind the rewrite phase.
+     */
+
+    if (r->parent && r->loc_conf == r->parent->loc_conf) {
+        return ngx_http_prom_proxy_ctx(r->parent);
+    }
+
     return NULL;
+}
+
+
+/* "rewrite ... last" has led out of the targets, and keeps the contexts */
+
+static void
+ngx_http_prom_proxy_forget(ngx_http_request_t *r)
+{
+    ngx_http_prom_proxy_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_prom_proxy_module);
+
+    if (ctx) {
+        ngx_http_prom_proxy_cleanup(ctx);
+        ctx->found = 0;
+        ngx_http_set_ctx(r, NULL, ngx_http_prom_proxy_module);
+    }
 }
 
 

@@ -51,6 +51,8 @@ ngx_prom_file_load(ngx_str_t *file, ngx_prom_targets_t *pt, ngx_pool_t *pool,
 
     rc = ngx_prom_targets_parse(pt, text, len);
 
+    pt->data = NULL;
+
     if (rc == 0) {
         return NGX_OK;
     }

@@ -49,6 +49,7 @@ typedef struct {
 
 typedef struct {
     ngx_prom_snapshot_t *snapshot;
+    ngx_prom_snapshot_t *next;        /* prepared, not in use yet */
 } ngx_prom_registry_t;
 
 
@@ -83,12 +84,18 @@ ngx_prom_registry_init(ngx_slab_pool_t *shpool)
 
 
 ngx_int_t
-ngx_prom_registry_load(ngx_slab_pool_t *shpool, const ngx_prom_targets_t *pt,
-    size_t *size)
+ngx_prom_registry_prepare(ngx_slab_pool_t *shpool,
+    const ngx_prom_targets_t *pt, size_t *size)
 {
     uint32_t              buckets;
     ngx_prom_registry_t  *registry;
-    ngx_prom_snapshot_t  *sn, *old;
+
+    registry = shpool->data;
+
+    if (registry->next) {
+        ngx_slab_free(shpool, registry->next);
+        registry->next = NULL;
+    }
 
     *size = ngx_prom_snapshot_size(pt, &buckets);
 
@@ -98,27 +105,40 @@ ngx_prom_registry_load(ngx_slab_pool_t *shpool, const ngx_prom_targets_t *pt,
         return NGX_ERROR;
     }
 
-    sn = ngx_slab_alloc(shpool, *size);
-    if (sn == NULL) {
+    registry->next = ngx_slab_alloc(shpool, *size);
+    if (registry->next == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_prom_snapshot_build(sn, pt, buckets);
+    ngx_prom_snapshot_build(registry->next, pt, buckets);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_prom_registry_commit(ngx_slab_pool_t *shpool)
+{
+    ngx_prom_registry_t  *registry;
+    ngx_prom_snapshot_t  *old;
 
     registry = shpool->data;
+
+    if (registry->next == NULL) {
+        return;
+    }
 
     ngx_shmtx_lock(&shpool->mutex);
 
     old = registry->snapshot;
-    registry->snapshot = sn;
+    registry->snapshot = registry->next;
+    registry->next = NULL;
 
     if (old) {
         ngx_slab_free_locked(shpool, old);
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
-
-    return NGX_OK;
 }
 
 

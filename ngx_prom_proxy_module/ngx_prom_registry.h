@@ -40,13 +40,18 @@ typedef struct {
 ngx_int_t ngx_prom_registry_init(ngx_slab_pool_t *shpool);
 
 /*
- * Replaces the targets by those of pt, which must hold no errors.
- * Returns NGX_OK, or NGX_ERROR if the zone has no room for both sets; the
- * old set stays then, and *size says how many bytes the new one takes.
+ * Puts the targets of pt, which must hold no errors, into the zone beside
+ * those in use, and replaces what an earlier call has put there.
+ * Returns NGX_OK, or NGX_ERROR if the zone has no room for both sets; *size
+ * says how many bytes the new one takes.
  */
 
-ngx_int_t ngx_prom_registry_load(ngx_slab_pool_t *shpool,
+ngx_int_t ngx_prom_registry_prepare(ngx_slab_pool_t *shpool,
     const ngx_prom_targets_t *pt, size_t *size);
+
+/* lets the prepared targets, if any, take the place of those in use */
+
+void ngx_prom_registry_commit(ngx_slab_pool_t *shpool);
 
 /*
  * Finds the target with the longest NAME so that uri is "/NAME" or begins

@@ -24,7 +24,11 @@ my $targets = <<"END";
 127.0.0.1:$port denied
 END
 
-$nginx->configure(targets => $targets, server => <<'END')->start;
+$nginx->configure(targets => $targets, router => <<'ROUTER',
+    rewrite ^/host/leaves$ /out/x last;
+    client_max_body_size 10;
+ROUTER
+    server => <<'END')->start;
 location / { return 200 "root\n"; }
 location /host/private/ { return 200 "longer\n"; }
 location /hos { return 200 "shorter\n"; }
@@ -40,6 +44,8 @@ location /denied/private/ {
 }
 location /rewritten/ { rewrite ^/rewritten/(.*) /host/$1 last; }
 location /named/ { try_files /nonexistent @targets; }
+location /out/ { return 200 "out\n"; }
+location /large/ { client_max_body_size 1m; return 200 "large\n"; }
 location /own/ {
     error_page 404 @mine;
     return 404;
@@ -80,6 +86,12 @@ is($nginx->get('/rewritten/a?b=c')->{status}, 200, 'a rewrite is routed');
 my ($request) = reverse $target->arrived;
 like($request, qr{^GET /a\?b=c HTTP/1\.1\r\n}, 'to what it says');
 
+answers('/host/leaves', "out\n", 'a rewrite leads out of the targets');
+is($nginx->get('/host/x', method => 'POST', body => 'x' x 11)->{status}, 413,
+    'client_max_body_size of the router holds');
+is($nginx->get('/host/x', method => 'POST', body => 'x' x 10)->{status}, 200,
+    'and lets pass what it allows');
+
 like($nginx->get('/named/x')->{body}, qr/^no target for "\/named\/x"/,
     'the router can be asked for by its name');
 
@@ -102,6 +114,21 @@ is($nginx->get('/site/nope/x')->{status}, 404, 'and knows what is no target');
 is($nginx->get('/site/db')->{headers}{location}, '/site/db/',
     'and redirects a bare name');
 
+$nginx->finish;
+
+# a router without a handler of its own
+
+$nginx = Nginx->new;
+my $handed = Nginx::free_port();
+$nginx->configure(targets => $targets, http => <<"END")->start;
+server {
+    listen 127.0.0.1:$handed;
+    location / { proxy_pass http://127.0.0.1:$port; }
+    location \@own { prom_proxy targets; root %%DIR%%; }
+}
+END
+is(Http::request($handed, path => '/host/nginx.pid')->{status}, 404,
+    'a handler of the location left behind does not come along');
 $nginx->finish;
 
 # a server beside it that does not route

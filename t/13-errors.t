@@ -59,12 +59,18 @@ https://127.0.0.1:@{[ $hangs->port ]} tls-hangs
 https://127.0.0.1:@{[ $closes->port ]} tls-mute
 https://127.0.0.1:%%PORT%%    tls-none
 127.0.0.1:@{[ $drips->port ]} drips
+127.0.0.1:@{[ $drips->port ]} limited
 127.0.0.1:@{[ $half->port ]}  half
 127.0.0.1:@{[ $fails->port ]} fails
 127.0.0.1:@{[ $invalid->port ]} invalid
 127.0.0.1:@{[ $full->sockport ]} full
 exporter.internal:9100        dns
 END
+location /limited/ {
+    prom_proxy targets;
+    proxy_limit_rate 10;
+    proxy_pass $prom_proxy_scheme://prom_proxy$prom_proxy_uri;
+}
 proxy_connect_timeout 700ms;
 proxy_read_timeout 3s;
 CONF
@@ -142,6 +148,20 @@ for (@waiting) {
 $r = $nginx->get('/drips/metrics', timeout('0.8'));
 ok($r->{status} == 200 && $r->{closed} && $r->{time} < 2.5,
     'a body that never ends is cut at the deadline, and not as if complete');
+
+$r = $nginx->get('/limited/metrics', timeout('0.8'));
+ok($r->{closed} && $r->{time} < 2.5, 'nor does proxy_limit_rate stretch it');
+
+my $late = Http::connection($nginx->port);
+Http::send_request($late, raw => "POST /hangs/x HTTP/1.1\r\nHost: x\r\n"
+    . "Connection: close\r\nX-Prometheus-Scrape-Timeout-Seconds: 0.4\r\n"
+    . "Content-Length: 2\r\n\r\n1");
+ok(await(sub {
+    $nginx->log =~ m{POST /hangs/x.*deadline of 400 ms passed}s
+}),
+    'a deadline passes while a body is read');
+Http::send_request($late, raw => '2');
+is(Http::read_response($late)->{status}, 504, 'and is told behind it');
 
 $r = $nginx->get('/half/metrics', timeout(5));
 ok($r->{closed}, 'a body that breaks off is not passed on as complete');

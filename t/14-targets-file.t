@@ -140,6 +140,9 @@ for (
         qr/invalid value "idle=-1" in "prom_proxy_peer" directive/ ],
     [ 'a time that is none', 'upstream u { prom_proxy_peer timeout=0; }',
         qr/invalid value "timeout=0" in "prom_proxy_peer" directive/ ],
+    [ 'a zone in the upstream', 'upstream u { zone z 64k; '
+        . 'prom_proxy_peer; }',
+        qr/"zone" is of no use with "prom_proxy_peer" in upstream "u"/ ],
     [ 'two balancers', 'upstream u { prom_proxy_peer; prom_proxy_peer; }',
         qr/"prom_proxy_peer" directive is duplicate/ ],
     [ 'a balancer behind keepalive', 'upstream u { least_conn; '

@@ -57,6 +57,8 @@ like(($target->arrived)[0], qr/\r\nHost: exporter\.internal:$port\r\n/,
     'Host is the name, not its address');
 answers('/upper/metrics', "200 GET /base/metrics HTTP/1.1\n",
     'names are case-insensitive');
+like(($target->arrived)[-1], qr/\r\nHost: EXPORTER\.internal:$port\r\n/,
+    'and Host is as the file has it');
 answers('/two/metrics', "200 GET /metrics HTTP/1.1\n",
     'every address is tried') for 1 .. 4;
 
@@ -86,13 +88,12 @@ ok(await(sub {
 
 $nginx->finish;
 
-# without idle connections each scrape dials what the name stands for
+# a kept connection does not outlive its address
 
 $nginx = Nginx->new;
 $dns->set('moves.internal' => '127.0.0.1');
 
-$nginx->configure(targets => "moves.internal:$port moves\n",
-    peer => 'prom_proxy_peer idle=0;', server => <<"CONF")->start;
+$nginx->configure(targets => "moves.internal:$port moves\n", server => <<"CONF")->start;
 resolver 127.0.0.1:@{[ $dns->port ]} ipv6=off valid=1s;
 CONF
 

@@ -67,6 +67,24 @@ is(join(' ', map { status($_) } qw(stays goes comes)), '200 404 200',
     'and the old set stays');
 is(join(' ', $nginx->workers), "@workers", 'with the workers that have it');
 
+# a configuration that is refused last of all, when it binds its sockets
+
+my $conf = Nginx::slurp($nginx->dir . '/nginx.conf');
+my $taken = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 1);
+my $refused = $conf;
+$refused =~ s/http \{/"http { server { listen 127.0.0.1:"
+    . $taken->sockport . '; }'/e;
+$nginx->write('nginx.conf', $refused);
+$nginx->write('targets', "127.0.0.1:$port early\n");
+$nginx->signal('HUP');
+
+ok(await(sub { $nginx->log =~ /still could not bind/ }),
+    'a configuration can be refused after its targets were read');
+is(join(' ', map { status($_) } qw(stays goes comes early)),
+    '200 404 200 404', 'and the old set stays');
+
+$nginx->write('nginx.conf', $conf);
+
 # more than the zone holds for both sets
 
 $nginx->write('targets', join '', "127.0.0.1:$port stays\n",
@@ -93,7 +111,6 @@ is(join(' ', map { status($_) } qw(stays round-8 round-7 host-30000)),
 
 # another size starts afresh
 
-my $conf = Nginx::slurp($nginx->dir . '/nginx.conf');
 $conf =~ s/prom_proxy_zone targets 8m/prom_proxy_zone targets 16m/;
 $nginx->write('nginx.conf', $conf);
 ok($nginx->reload, 'another zone size is taken');
@@ -112,6 +129,6 @@ for my $round (1 .. 3) {
 
 # the log of a killed worker is not an alert of ours
 
-$nginx->finish(qr/exited on signal 9|too small|targets:1:\d+:/);
+$nginx->finish(qr/exited on signal 9|too small|targets:1:\d+:|bind\(\)/);
 
 done_testing();
