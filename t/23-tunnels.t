@@ -58,7 +58,8 @@ EOF
 # [ what, script ]: succeeds where it isn't refused
 
 my @forbidden = (
-    [ 'a shell', q{echo 'echo got-$((40+2)); exit' | ssh -tt $S | grep got-42} ],
+    [ 'a shell', q{echo 'echo got-$((40+2)); exit' | ssh -tt $S
+        | grep got-42} ],
     [ 'a command', q{ssh $S 'echo got-$((40+2))' | grep got-42} ],
     [ 'sftp', q{echo pwd | sftp -b - $S} ],
     [ 'scp from it', q{scp $S:/etc/passwd /tmp/passwd} ],
@@ -151,8 +152,8 @@ ok(await(10, sub { $host->sh('proxy', 'get localhost:9100')->{status} == 0 }),
     'the host has a node_exporter');
 
 docker('exec', '-d', $host->name, 'autossh', '-M', '0', '-F', '/keys/config',
-    '-i', '/keys/id', '-N', '-R', '20001:localhost:9100', '-R', '20002:localhost:9100',
-    'proxy');
+    '-i', '/keys/id', '-N', '-R', '20001:localhost:9100',
+    '-R', '20002:localhost:9100', 'proxy');
 
 ok(await(15, sub {
     $proxy->scrape('/external-host-1/metrics')->{status} == 200 }),
@@ -186,8 +187,8 @@ ok(await(10, sub { !$proxy->listens(20001) }),
 
 $r = $proxy->scrape('/external-host-1/metrics');
 is($r->{status}, 502, 'a dead tunnel is a 502');
-like($r->{body}, qr/\Aexternal-host-1: no tunnel: [^\n]*connection refused\n\z/,
-    'that says so in one line');
+like($r->{body},
+    qr/\Aexternal-host-1: no tunnel: [^\n]*connection refused\n\z/, 'that says so in one line');
 
 
 # what it must not do
@@ -246,7 +247,8 @@ for my $port (22, 80) {
     $host->sh('control', $script);
     like($control->logs, $tried, "-R on port $port: a careless sshd tries it");
 
-    isnt($host->sh('proxy', $script)->{status}, 0, "-R on port $port: refused");
+    isnt($host->sh('proxy', $script)->{status}, 0,
+        "-R on port $port: refused");
     unlike($proxy->logs, $tried, "-R on port $port: not even tried");
 }
 

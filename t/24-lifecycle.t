@@ -218,7 +218,8 @@ for my $service (sort keys %crash) {
 for my $case (
     [ 'a wrong targets file', { targets => "# x\nlocalhost:20001 a/../b\n" },
         qr{^monitoring-proxy: /etc/monitoring/targets:2:17: \S}m ],
-    [ 'two targets of one name', { targets => "localhost:1 a\nlocalhost:2 a\n" },
+    [ 'two targets of one name',
+        { targets => "localhost:1 a\nlocalhost:2 a\n" },
         qr{^monitoring-proxy: /etc/monitoring/targets:2:13: .*\b1\b}m ],
     [ 'a wrong own location', { conf => "location / {\n    nonsense;\n}\n" },
         qr{nonsense.* /etc/nginx/conf\.d/monitoring-proxy\.conf:2}m ],

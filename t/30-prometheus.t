@@ -169,7 +169,8 @@ ok(!(grep { $_ == $ssh[0] } @now), 'by another ssh');
 my @sessions = $proxy->pids(qr/^sshd-session: monitoring/);
 ok(scalar @sessions, 'the proxy has a session');
 $proxy->kill('KILL', @sessions);
-ok(becomes('external-host-1', 1), 'session killed at the proxy: up is 1 again');
+ok(becomes('external-host-1', 1),
+    'session killed at the proxy: up is 1 again');
 
 # a proxy that starts anew, at the same address or not
 
