@@ -9,10 +9,12 @@ use strict;
 use Exporter qw(import);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
+use POSIX qw(WNOHANG);
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(command workers cpu pss load_requests median spread quartiles
-    write_file config start listening stop table ratio note work module nginx);
+our @EXPORT = qw(command config cpu listening load_requests median
+    module nginx note peak pss quartiles ratio spread start start_here stop
+    table work workers write_file);
 
 my $work = tempdir('bench-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 my @masters;
@@ -122,6 +124,32 @@ sub start
 }
 
 
+# In the foreground, as in the image: the master is the process that read the
+# configuration, with all that this took.
+
+sub start_here
+{
+    my ($name) = @_;
+
+    my $master = fork;
+    defined $master or die "fork: $!\n";
+
+    if ($master == 0) {
+        exec nginx(), '-p', $work, '-e', "$work/$name.log", '-c',
+            "$work/$name.conf", '-g', 'daemon off;' or die "nginx: $!\n";
+    }
+
+    push @masters, $master;
+
+    until (workers($master)) {
+        waitpid($master, WNOHANG) and die "$name: nginx did not start\n";
+        sleep 0.01;
+    }
+
+    return $master;
+}
+
+
 # waits until a port of 127.0.0.1 is listened on
 
 sub listening
@@ -147,7 +175,11 @@ sub stop
     @masters = grep { $_ != $master } @masters;
 
     kill 'TERM', $master;
-    sleep 0.002 while -d "/proc/$master";
+
+    while (-d "/proc/$master") {
+        waitpid $master, WNOHANG;    # a child stays there until then
+        sleep 0.002;
+    }
 }
 
 
@@ -190,13 +222,31 @@ sub pss
 {
     my ($pid) = @_;
 
-    open my $fh, '<', "/proc/$pid/smaps_rollup" or die "no process $pid\n";
+    return kilobytes("/proc/$pid/smaps_rollup", 'Pss');
+}
+
+
+# kB of memory that it had at once, at most
+
+sub peak
+{
+    my ($pid) = @_;
+
+    return kilobytes("/proc/$pid/status", 'VmHWM');
+}
+
+
+sub kilobytes
+{
+    my ($file, $field) = @_;
+
+    open my $fh, '<', $file or die "$file: $!\n";
 
     while (defined(my $line = <$fh>)) {
-        return $1 if $line =~ /^Pss:\s+(\d+) kB/;
+        return $1 if $line =~ /^$field:\s+(\d+) kB/;
     }
 
-    die "no Pss of process $pid\n";
+    die "$file: no $field\n";
 }
 
 

@@ -127,11 +127,13 @@ load(ngx_slab_pool_t *shpool, ngx_uint_t targets)
 
     if (ngx_prom_targets_parse(&pt, text, p - text) != 0
         || ngx_prom_registry_init(shpool) != NGX_OK
-        || ngx_prom_registry_load(shpool, &pt, &size) != NGX_OK)
+        || ngx_prom_registry_prepare(shpool, &pt, &size) != NGX_OK)
     {
         fprintf(stderr, "lookup: loading failed\n");
         exit(1);
     }
+
+    ngx_prom_registry_commit(shpool);
 
     free(text);
 }

@@ -7,6 +7,7 @@ use warnings;
 use strict;
 
 use FindBin;
+use List::Util qw(max sum);
 use lib $FindBin::Bin;
 use Bench;
 
@@ -97,10 +98,10 @@ sub measure
 {
     my ($name, $runs, $targets) = @_;
 
-    my (@test, @start, @all, @master, @worker);
+    my (@test, @start);
 
     for (1 .. $runs) {
-        my (undef, $took) = command(Bench::nginx(), '-q', '-t', '-p', work(),
+        my (undef, $took) = command(nginx(), '-q', '-t', '-p', work(),
             '-e', work() . "/$name.log", '-c', work() . "/$name.conf");
 
         push @test, $took;
@@ -110,33 +111,31 @@ sub measure
         my ($master, $took) = start($name);
 
         push @start, $took;
-
-        # a look-up brings the pages that it needs into its worker
-
-        if ($targets) {
-            load_requests(PORT, '/host-#', $targets > 10_000 ? $targets : 10_000,
-                301, $targets) for 1 .. 2 * WORKERS;
-        }
-
-        my @pss = map { pss($_) / 1024 } $master, workers($master);
-        my $sum = 0;
-
-        $sum += $_ for @pss;
-
-        push @all, $sum;
-        push @master, shift @pss;
-        push @worker, (sort { $a <=> $b } @pss)[-1];
-
         stop($master);
     }
+
+    my $master = start_here($name);
+    my $peak = peak($master);
+
+    # a look-up brings the pages that it needs into its worker
+
+    if ($targets) {
+        load_requests(PORT, '/host-#', $targets > 10_000 ? $targets : 10_000,
+            301, $targets) for 1 .. 2 * WORKERS;
+    }
+
+    my ($memory, @workers) = map { pss($_) / 1024 } $master, workers($master);
+
+    stop($master);
 
     return {
         test   => median(@test),
         start  => median(@start),
         shown  => spread('%.3f', @start),
-        all    => median(@all),
-        master => median(@master),
-        worker => median(@worker),
+        all    => sum($memory, @workers),
+        master => $memory,
+        worker => max(@workers),
+        peak   => $peak / 1024,
     };
 }
 
@@ -148,8 +147,7 @@ sub row
     return [ $what, $targets,
         sprintf('%.3f s', $m->{test}), "$m->{shown} s",
         sprintf('%.3f s', $m->{start} - $empty->{start}),
-        sprintf('%.1f MB', $m->{all}), sprintf('%.1f MB', $m->{master}),
-        sprintf('%.1f MB', $m->{worker}) ];
+        map { sprintf '%.1f MB', $m->{$_} } qw(all master worker peak) ];
 }
 
 
@@ -178,7 +176,8 @@ for my $targets (0, @plain) {
 print "## Registry: load time and memory\n\n";
 
 table([ 'how', 'targets', '`nginx -t`', 'start (min to max)',
-    'start above none', 'memory of all', 'master', 'a worker' ], @rows);
+    'start above none', 'memory of all', 'master', 'a worker',
+    'peak of the master at load' ], @rows);
 
 my $time   = $with{50_000}{start} - $with{0}{start};
 my $memory = $with{50_000}{all};
