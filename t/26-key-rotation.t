@@ -1,0 +1,241 @@
+#!/usr/bin/perl
+
+# t/26-key-rotation.t: the file of public keys is read again when it changes,
+# and one with a mistake changes nothing
+
+use warnings;
+use strict;
+
+use FindBin;
+use Test::More;
+use Time::HiRes qw(time);
+
+use lib "$FindBin::Bin/lib";
+
+use Container qw(await directory docker read_file write_file);
+use Proxy qw(key public_key);
+
+my $variable = 'MONITORING_PROXY_PUBLIC_KEY_FILE';
+my $watcher = qr{^/bin/sh \S+/watch-public-keys };
+my %key = map { $_ => public_key('ed25519', $_) } qw(first second third);
+my $options = 'has options in front of the key; give the key alone';
+
+my @confined = ('--read-only', '--tmpfs', '/run', '--cap-drop', 'ALL',
+    (map { ('--cap-add', $_) } qw(SETUID SETGID SYS_CHROOT NET_BIND_SERVICE)),
+    '--security-opt', 'no-new-privileges');
+
+
+# A proxy that reads its keys from a file of a mounted directory.
+
+sub start {
+    my ($directory, $file, @options) = @_;
+
+    return Proxy->start(key => undef, targets => "localhost:20001 host\n",
+        env => { $variable => "/keys/$file" },
+        options => [ '-v', "$directory:/keys:ro", @options ]);
+}
+
+
+# As an editor or "mv" does it.
+
+sub replace {
+    my ($path, $text) = @_;
+
+    write_file("$path.new", $text);
+    rename "$path.new", $path or die "$path: $!\n";
+}
+
+
+sub link_to {
+    my ($to, $path) = @_;
+
+    symlink $to, "$path.new" or die "$path: $!\n";
+    rename "$path.new", $path or die "$path: $!\n";
+}
+
+
+sub may_log_in {
+    my ($proxy, $name) = @_;
+
+    return $proxy->may_bind(20001, '-i', key('ed25519', $name));
+}
+
+
+# After what was just done, the one key is taken and the other is not.
+
+sub takes {
+    my ($proxy, $new, $old, $what) = @_;
+
+    my $done = time;
+
+    ok(await(5, sub { may_log_in($proxy, $new) }), "$what: the new key logs in")
+        or diag $proxy->{error}, $proxy->logs;
+    cmp_ok(time - $done, '<', 5, "$what: within 5 s");
+    ok(!may_log_in($proxy, $old), "$what: the old key is refused");
+}
+
+
+# How often the log has a line.
+
+sub count {
+    my ($proxy, $line) = @_;
+
+    return scalar grep { $_ eq "public-keys: $line" }
+        split /\r?\n/, $proxy->logs;
+}
+
+
+# After what was just done, the line is in the log and the key still logs in.
+
+sub keeps {
+    my ($proxy, $name, $line, $what) = @_;
+
+    ok(await(5, sub { count($proxy, $line) }), "$what: says what is wrong")
+        or diag "expected $line\n", $proxy->logs;
+    ok(may_log_in($proxy, $name), "$what: the key from before logs in");
+}
+
+
+# each way to change a file
+
+my $directory = directory();
+my $file = write_file("$directory/public", "$key{first}\n");
+my $proxy = start($directory, 'public');
+
+ok(may_log_in($proxy, 'first'), 'at start: its key logs in');
+ok(!may_log_in($proxy, 'second'), 'at start: another is refused');
+
+replace($file, "$key{second}\n");
+takes($proxy, 'second', 'first', 'a rename');
+
+is(count($proxy, '/keys/public read again; public keys from now on: 1'), 1,
+    'the log says that it was read, and how many keys it has');
+like($proxy->logs, qr/^public-keys: public key ssh-ed25519 SHA256:\S+/m,
+    'and each key');
+
+write_file($file, "$key{first}\n");
+takes($proxy, 'first', 'second', 'in place');
+
+unlink $file;
+keeps($proxy, 'first', "$variable: /keys/public does not exist", 'deleted');
+
+write_file($file, "$key{third}\n$key{second}\n");
+takes($proxy, 'second', 'first', 'made again');
+ok(may_log_in($proxy, 'third'), 'made again: each of its keys logs in');
+is(count($proxy, '/keys/public read again; public keys from now on: 2'), 1,
+    'made again: the log counts them');
+
+
+# mistakes; after each the file is right again, so that all were waited out
+
+replace($file, "$key{second}\n");
+ok(await(5, sub { !may_log_in($proxy, 'third') }),
+    'a key that is taken out is refused');
+
+my ($now, $next) = qw(second third);
+
+my @mistakes = (
+    [ 'options', "$key{first}\nno-pty $key{third}\n",
+        "/keys/public:2:1: $options" ],
+    [ 'an empty file', '', '/keys/public: has no key in it' ],
+    [ 'a private key', read_file(key('ed25519', 'first')),
+        "/keys/public:1:1: is a private key; give the .pub file's line" ],
+    [ 'a binary file', "\0\1\2", "$variable: /keys/public is binary or "
+        . 'UTF-16; give plain text, one key a line' ],
+);
+
+for my $mistake (@mistakes) {
+    my ($what, $text, $line) = @$mistake;
+
+    write_file($file, $text);
+    keeps($proxy, $now, $line, $what);
+    ok(!may_log_in($proxy, 'first'), "$what: none of its keys is taken");
+
+    replace($file, "$key{$next}\n");
+    takes($proxy, $next, $now, "after $what");
+    is(count($proxy, $line), 1, "$what: is told once");
+
+    ($now, $next) = ($next, $now);
+}
+
+is(count($proxy, '/keys/public not taken; public keys as before: 1'),
+    1 + @mistakes, 'each time the log says that keys stay')
+    or diag $proxy->logs;
+
+
+# the watcher itself
+
+my ($killed) = $proxy->pids($watcher);
+$proxy->kill('KILL', $killed);
+replace($file, "$key{first}\n");
+ok(await(10, sub { may_log_in($proxy, 'first') }),
+    'a killed watcher comes back, and sees what it missed');
+is(scalar(() = $proxy->pids($watcher)), 1, 'there is one');
+is(count($proxy, 'ended by signal 9'), 1, 'the log says that it was killed');
+
+my $environment = $proxy->exec('sh', '-c',
+    'cat /proc/$(cat /run/monitoring-proxy/nginx/nginx.pid)/environ')->{out};
+unlike($environment, qr/MONITORING_PROXY_/,
+    "nothing of it is in nginx's environment");
+
+my $started = time;
+docker('stop', '-t', '30', $proxy->name);
+is($proxy->ended, 0, 'it stops with 0');
+cmp_ok(time - $started, '<', 8, 'and at once');
+is(scalar(() = $proxy->logs =~ /^public-keys: ended/mg), 1,
+    'which is no failure of the watcher');
+is(join("\n", grep { !/^(?:monitoring-proxy|sshd|nginx|public-keys): / }
+    split /\n/, $proxy->logs), '', 'each line starts with its service');
+$proxy->remove;
+
+
+# confined, and with a directory as Kubernetes makes it
+
+$directory = directory();
+mkdir "$directory/..$_" or die "$directory: $!\n" for 1 .. 3;
+write_file("$directory/..1/public", "$key{first}\n");
+write_file("$directory/..2/public", "$key{second}\n");
+write_file("$directory/..3/public", "$key{first}\n", 0400);
+link_to('..1', "$directory/..data");
+link_to('..data/public', "$directory/public");
+
+$proxy = start($directory, 'public', @confined);
+ok(may_log_in($proxy, 'first'), 'confined: the key logs in');
+
+link_to('..2', "$directory/..data");
+takes($proxy, 'second', 'first', 'a symbolic link on the way');
+
+SKIP: {
+    skip 'only root can give a file away', 2
+        unless chown 12345, 12345, "$directory/..3/public";
+
+    link_to('..3', "$directory/..data");
+    keeps($proxy, 'second', "$variable: /keys/public is not readable by root "
+        . 'in this container', 'unreadable');
+
+    chmod 0444, "$directory/..3/public";
+    takes($proxy, 'first', 'second', 'readable');
+}
+
+docker('stop', '-t', '20', $proxy->name);
+is($proxy->ended, 0, 'confined: it stops with 0');
+$proxy->remove;
+
+
+# a path relative to the working directory
+
+$proxy = Proxy->start(key => undef, targets => "localhost:20001 host\n",
+    env => { $variable => 'public' },
+    options => [ '-v', "$directory:/keys:ro", '-w', '/keys' ]);
+
+link_to('..2', "$directory/..data");
+takes($proxy, 'second', 'first', 'a relative path');
+$proxy->remove;
+
+
+# without a file
+
+$proxy = Proxy->start;
+is(scalar(() = $proxy->pids($watcher)), 0, 'without a file nothing watches');
+
+done_testing();
