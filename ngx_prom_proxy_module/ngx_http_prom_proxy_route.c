@@ -148,11 +148,11 @@ ngx_http_prom_proxy_applies(ngx_http_request_t *r,
 
     /*
      * "limit_except" has put its own configuration in the place of its
-     * location's: whether that is an exact one can't be told, and what is
-     * denied there must stay denied.
+     * location's: whether that is a regular expression can't be told, and
+     * what is denied there must stay denied.
      */
 
-    if (clcf->exact_match || clcf->named || clcf->noname) {
+    if (clcf->named || clcf->noname) {
         return NULL;
     }
 
@@ -161,6 +161,8 @@ ngx_http_prom_proxy_applies(ngx_http_request_t *r,
         return NULL;
     }
 #endif
+
+    /* an exact location is as long as the URI, so no target is longer */
 
     *router = pscf->router;
     *len = clcf->name.len;

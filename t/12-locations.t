@@ -22,6 +22,7 @@ my $targets = <<"END";
 127.0.0.1:$port site/db
 127.0.0.1:$port same
 127.0.0.1:$port denied
+127.0.0.1:$port limited
 END
 
 $nginx->configure(targets => $targets, router => <<'ROUTER',
@@ -42,6 +43,7 @@ location /denied/private/ {
     limit_except GET { deny all; }
     return 200 "private\n";
 }
+location ~ ^/lim { limit_except GET { deny all; } return 200 "limited\n"; }
 location /rewritten/ { rewrite ^/rewritten/(.*) /host/$1 last; }
 location /named/ { try_files /nonexistent @targets; }
 location /out/ { return 200 "out\n"; }
@@ -81,6 +83,10 @@ $target->arrived;
 my $r = $nginx->get('/denied/private/x', method => 'POST', body => 'x');
 is("$r->{status} " . $target->arrived, '403 0',
     'limit_except of a longer location is not passed by');
+
+$r = $nginx->get('/limited/x', method => 'POST', body => 'x');
+is("$r->{status} " . $target->arrived, '403 0',
+    'nor is that of a regular expression');
 
 is($nginx->get('/rewritten/a?b=c')->{status}, 200, 'a rewrite is routed');
 my ($request) = reverse $target->arrived;

@@ -55,6 +55,7 @@ localhost:$dead               external-host-1
 unix:/nonexistent.sock        no-socket
 localhost:@{[ $closes->port ]} closes
 127.0.0.1:@{[ $hangs->port ]} hangs
+localhost:@{[ $hangs->port ]} hangs-twice
 https://127.0.0.1:@{[ $hangs->port ]} tls-hangs
 https://127.0.0.1:@{[ $closes->port ]} tls-mute
 https://127.0.0.1:%%PORT%%    tls-none
@@ -124,6 +125,8 @@ for ('0.4', '0.450', '1', '1.0004') {
         "$_ s: 504 at the scraper's deadline, $r->{time} s");
 }
 
+fails('hangs-twice', 504, 'no answer from localhost:' . $hangs->port
+    . ' within the scrape timeout of 0.300s', timeout('0.3'));
 fails('tls-hangs', 504, 'no answer from 127.0.0.1:' . $hangs->port
     . ' within the scrape timeout of 0.500s', timeout('0.5'));
 fails('full', 504, 'no answer from 127.0.0.1:' . $full->sockport

@@ -50,6 +50,7 @@ $nginx->configure(targets => <<"END", http => <<"HTTP")->start;
 https://localhost:$tls       tls
 https://localhost:$tls/base  tls-same
 https://127.0.0.1:$tls       tls-address
+127.0.0.1:$tls               no-tls
 END
 server {
     listen 127.0.0.1:$tls ssl;
@@ -108,7 +109,8 @@ is($nginx->get('/tls-same/metrics')->{body},
 like($nginx->get('/tls-address/metrics')->{body},
     qr/^(?!$number )\d+ \S* ?127\.0\.0\.1 \/metrics\n/,
     'https: another identity at the same address has its own');
-is($nginx->get("/one/metrics")->{status}, 200, 'plain http goes on');
+is($nginx->get('/no-tls/metrics')->{status}, 400,
+    'plain http does not go through a TLS connection of its address');
 
 $nginx->finish;
 
