@@ -36,6 +36,8 @@ my %answers = (
     '/early-body'  => "${ok}Content-Length: 1000\r\n\r\n0123456789",
     '/early-chunk' => "$ok$chunked\r\n5\r\n01234\r\n",
     '/no-type'     => "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n",
+    '/accel'       => "${ok}X-Accel-Redirect: /-/ready\r\n"
+        . "Content-Length: 3\r\n\r\nok\n",
     '/two-lengths' => "${ok}Content-Length: 3\r\nContent-Length: 4\r\n\r\n"
         . "ok\n",
     '/both'        => "${ok}Content-Length: 3\r\nTransfer-Encoding: chunked"
@@ -297,6 +299,9 @@ ok(!exists $r->{headers}{'content-type'}, 'and gets none');
 
 is(get('/a/liar')->{body}, "ok\n", 'of a longer body, what was announced');
 unlike(get('/a/next')->{body}, qr/lie/, 'and the next scrape is its own');
+
+is(get('/a/accel')->{body}, "ok\n",
+    'an exporter cannot send its reader elsewhere by X-Accel-Redirect');
 
 $r = get('/a/gzip', 'Accept-Encoding: gzip');
 ok($r->{body} eq $bomb, 'a gzip bomb passes as it is, not unpacked');
