@@ -3,9 +3,8 @@
  *
  * Sends COUNT requests to 127.0.0.1:PORT, one after the other, on one
  * connection, with the headers of Prometheus. A "#" in PATH becomes a number
- * below NAMES, of five digits, another one in each request, in an order that no
- * cache likes.
- * Each answer must have the status STATUS.
+ * below NAMES, of five digits, another one in each request, in an order that
+ * no cache likes. Each answer must have the status STATUS.
  *
  * Prints how long an answer took, in microseconds, and the size of the last
  * answer's body: "MEDIAN P99 MAX MEAN BYTES".
