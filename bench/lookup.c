@@ -250,6 +250,13 @@ ngx_slab_calloc(ngx_slab_pool_t *pool, size_t size)
 
 
 void
+ngx_slab_free(ngx_slab_pool_t *pool, void *p)
+{
+    free(p);
+}
+
+
+void
 ngx_slab_free_locked(ngx_slab_pool_t *pool, void *p)
 {
     free(p);
