@@ -61,6 +61,7 @@ typedef struct {
     ngx_prom_targets_t          *targets;   /* parsed, for the zone's init */
     ngx_pool_t                  *pool;      /* theirs */
     ngx_uint_t                   enabled;   /* some "prom_proxy" is there */
+    ngx_uint_t                   loopback6; /* this machine has ::1 */
 } ngx_http_prom_proxy_main_conf_t;
 
 

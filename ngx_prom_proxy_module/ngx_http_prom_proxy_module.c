@@ -19,6 +19,7 @@
 static ngx_int_t ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_int_t ngx_http_prom_proxy_init_module(ngx_cycle_t *cycle);
+static ngx_uint_t ngx_http_prom_proxy_loopback6(ngx_log_t *log);
 
 static void *ngx_http_prom_proxy_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_prom_proxy_init_main_conf(ngx_conf_t *cf, void *conf);
@@ -161,9 +162,53 @@ ngx_http_prom_proxy_init_module(ngx_cycle_t *cycle)
 
     if (pmcf && pmcf->zone) {
         ngx_prom_registry_commit((ngx_slab_pool_t *) pmcf->zone->shm.addr);
+        pmcf->loopback6 = ngx_http_prom_proxy_loopback6(cycle->log);
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * Containers often have no IPv6: a second address of "localhost" that can't
+ * be dialled would only fill the log.
+ */
+
+static ngx_uint_t
+ngx_http_prom_proxy_loopback6(ngx_log_t *log)
+{
+#if (NGX_HAVE_INET6)
+
+    ngx_uint_t            found;
+    ngx_socket_t          s;
+    struct sockaddr_in6   sin6;
+
+    s = ngx_socket(AF_INET6, SOCK_STREAM, 0);
+
+    if (s == (ngx_socket_t) -1) {
+        return 0;
+    }
+
+    ngx_memzero(&sin6, sizeof(struct sockaddr_in6));
+
+    sin6.sin6_family = AF_INET6;
+    sin6.sin6_addr.s6_addr[15] = 1;
+
+    found = (bind(s, (struct sockaddr *) &sin6, sizeof(struct sockaddr_in6))
+             == 0);
+
+    if (ngx_close_socket(s) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_socket_errno,
+                      ngx_close_socket_n " failed");
+    }
+
+    return found;
+
+#else
+
+    return 0;
+
+#endif
 }
 
 
@@ -185,6 +230,7 @@ ngx_http_prom_proxy_create_main_conf(ngx_conf_t *cf)
      *     pmcf->targets = NULL;
      *     pmcf->pool = NULL;
      *     pmcf->enabled = 0;
+     *     pmcf->loopback6 = 0;
      */
 
     return pmcf;

@@ -69,10 +69,11 @@ ngx_http_prom_proxy_resolve_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_prom_proxy_inet(ngx_http_request_t *r, ngx_http_prom_proxy_ctx_t *ctx)
 {
-    ngx_uint_t            n;
-    struct sockaddr_in    sin;
+    ngx_uint_t                        n;
+    struct sockaddr_in                sin;
 #if (NGX_HAVE_INET6)
-    struct sockaddr_in6   sin6;
+    struct sockaddr_in6               sin6;
+    ngx_http_prom_proxy_main_conf_t  *pmcf;
 #endif
 
     /* "localhost" is both loopback addresses, as sshd listens on them */
@@ -107,7 +108,11 @@ ngx_http_prom_proxy_inet(ngx_http_request_t *r, ngx_http_prom_proxy_ctx_t *ctx)
 
 #if (NGX_HAVE_INET6)
 
-    if (ctx->route.kind != NGX_PROM_ADDRESS_IPV4) {
+    pmcf = ngx_http_get_module_main_conf(r, ngx_http_prom_proxy_module);
+
+    if (ctx->route.kind == NGX_PROM_ADDRESS_IPV6
+        || (ctx->route.kind == NGX_PROM_ADDRESS_LOCALHOST && pmcf->loopback6))
+    {
         ngx_memzero(&sin6, sizeof(struct sockaddr_in6));
 
         sin6.sin6_family = AF_INET6;
