@@ -19,11 +19,16 @@ COPY scripts/build-module scripts/
 COPY ngx_prom_proxy_module ngx_prom_proxy_module
 COPY targets/Makefile targets/*.c targets/*.h targets/
 COPY landlock/Makefile landlock/*.c landlock/
+COPY rootfs /out/rootfs
+
+# modes are those of the clone, which its umask has made
 
 RUN scripts/build-module /out \
     && make -C targets OUT=/out/monitoring-proxy-targets \
     && make -C landlock OUT=/out/landlock-tcp \
-    && strip --strip-unneeded /out/*
+    && strip --strip-unneeded /out/*.so /out/monitoring-proxy-targets \
+        /out/landlock-tcp \
+    && chmod -R u=rwX,go=rX /out
 
 
 FROM $BASE_IMAGE
@@ -59,7 +64,7 @@ RUN du -xsm / > /tmp/base \
 COPY --from=build /out/ngx_http_prom_proxy_module.so /usr/lib/nginx/modules/
 COPY --from=build /out/monitoring-proxy-targets /usr/local/bin/
 COPY --from=build /out/landlock-tcp /usr/lib/monitoring-proxy/
-COPY rootfs/ /
+COPY --from=build /out/rootfs/ /
 
 ARG VERSION=unknown
 ARG REVISION=
