@@ -23,7 +23,7 @@ our @EXPORT_OK = qw(image test_image build network directory write_file
 
 my $prefix = (defined $ENV{MP_TMP} ? 'mp-test' : 'mp-t') . "-$$";
 my $owner = $$;
-my ($number, $directory, @containers, @networks, @images) = (0);
+my ($number, $directory, $child, @containers, @networks, @images) = (0);
 
 # exit, so that END removes what there is
 
@@ -33,6 +33,12 @@ END {
     my $status = $?;
 
     if ($$ == $owner) {
+        # a docker run that is cut short may yet have made its container
+
+        kill 'KILL', -$child if $child;
+        push @containers, split /\n/, docker('ps', '-a', '--filter',
+            "name=^/$prefix-", '--format', '{{.Names}}')->{out};
+
         docker('rm', '-fv', @containers) if @containers;
         docker('network', 'rm', @networks) if @networks;
         docker('rmi', '-f', @images) if @images;
@@ -83,6 +89,7 @@ sub command {
     }
 
     my $text = '';
+    $child = $pid;
 
     eval {
         local $SIG{ALRM} = sub { die "timeout\n" };
@@ -98,6 +105,7 @@ sub command {
     };
 
     close $out;
+    undef $child;
     my $status = $? & 127 ? 128 + ($? & 127) : $? >> 8;
 
     return { status => $status, out => $text };
