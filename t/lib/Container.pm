@@ -25,9 +25,14 @@ my $prefix = (defined $ENV{MP_TMP} ? 'mp-test' : 'mp-t') . "-$$";
 my $owner = $$;
 my ($number, $directory, $child, @containers, @networks, @images) = (0);
 
-# exit, so that END removes what there is
+# exit, so that END removes what there is; it would wait for a command that
+# still runs
 
-$SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { exit 1 };
+$SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub {
+    alarm 0;
+    kill 'KILL', -$child if $child;
+    exit 1;
+};
 
 END {
     my $status = $?;
@@ -35,7 +40,6 @@ END {
     if ($$ == $owner) {
         # a docker run that is cut short may yet have made its container
 
-        kill 'KILL', -$child if $child;
         push @containers, split /\n/, docker('ps', '-a', '--filter',
             "name=^/$prefix-", '--format', '{{.Names}}')->{out};
 
