@@ -371,8 +371,8 @@ alive('a tunnel that came back');
 
 # many and slow clients
 
-my @idle = map { Http::connection(80, $proxy->address) } 1 .. 4000;
-alive('4,000 idle connections');
+my @idle = map { Http::connection(80, $proxy->address) } 1 .. 10_000;
+alive('10,000 idle connections');
 @idle = ();
 
 my $half = Http::connection(80, $proxy->address);
