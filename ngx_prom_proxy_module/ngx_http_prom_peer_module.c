@@ -182,8 +182,11 @@ ngx_http_prom_peer_get(ngx_peer_connection_t *pc, void *data)
         ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
                        "get prom peer: using connection %p", pc->connection);
         pc->cached = 1;
+        pd->ctx->reuses++;
         return NGX_DONE;
     }
+
+    pd->ctx->connects++;
 
     /* what the free handler finds there is the dial's */
 

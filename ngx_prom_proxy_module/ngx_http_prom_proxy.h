@@ -31,8 +31,23 @@ typedef enum {
     NGX_HTTP_PROM_FAIL_CLOSED,
     NGX_HTTP_PROM_FAIL_HEADER,
     NGX_HTTP_PROM_FAIL_TIME,
-    NGX_HTTP_PROM_FAIL_DEADLINE       /* the scraper's own timeout */
+    NGX_HTTP_PROM_FAIL_BODY,          /* not whole */
+    NGX_HTTP_PROM_FAIL_DEADLINE,      /* the scraper's own timeout */
+    NGX_HTTP_PROM_FAIL_ABORTED        /* by the scraper */
 } ngx_http_prom_fail_e;
+
+
+/* a failure, and what its line says of the target */
+
+typedef struct {
+    ngx_http_prom_fail_e         fail;
+    ngx_int_t                    code;
+    ngx_msec_t                   timeout;   /* the scraper's, 0 if none */
+    ngx_uint_t                   kind;      /* ngx_prom_address_e */
+    ngx_str_t                    authority;
+    ngx_str_t                    host;
+    ngx_str_t                    base;
+} ngx_http_prom_reason_t;
 
 
 typedef struct {
@@ -50,19 +65,41 @@ typedef struct {
     ngx_http_prom_fail_e         fail;
     ngx_int_t                    code;
 
+    ngx_uint_t                   connects;  /* opened for this request */
+    ngx_uint_t                   reuses;
+
     unsigned                     found:1;   /* there is a route */
     unsigned                     late:1;    /* the deadline has passed */
 } ngx_http_prom_proxy_ctx_t;
 
 
+typedef struct ngx_http_prom_watch_s  ngx_http_prom_watch_t;
+
+
 typedef struct {
     ngx_shm_zone_t              *zone;
     ngx_str_t                    file;
+    ngx_msec_t                   interval;  /* of looking at it, 0 is never */
+    ngx_uint_t                   optional;  /* it may be missing */
+
     ngx_prom_targets_t          *targets;   /* parsed, for the zone's init */
     ngx_pool_t                  *pool;      /* theirs */
+    ngx_prom_file_id_t           id;        /* of what was parsed */
+    ngx_msec_t                   took;      /* to parse and prepare it */
+    ngx_prom_registry_t         *acquired;  /* until the targets are in use */
+    ngx_uint_t                   prepared;
+
     ngx_uint_t                   enabled;   /* some "prom_proxy" is there */
     ngx_uint_t                   loopback6; /* this machine has ::1 */
+
+    ngx_http_prom_watch_t       *watch;     /* this process', if it looks */
 } ngx_http_prom_proxy_main_conf_t;
+
+
+/* the registry of a zone */
+
+#define ngx_http_prom_registry(zone)                                         \
+    ((ngx_prom_registry_t *) ((ngx_slab_pool_t *) (zone)->shm.addr)->data)
 
 
 typedef struct {
@@ -112,6 +149,24 @@ void ngx_http_prom_proxy_fail(ngx_http_prom_proxy_ctx_t *ctx,
 /* the line for people: "NAME: what failed: why" */
 
 ngx_int_t ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line);
+
+/*
+ * Writes the reason of a failure, without the target's name, to p and at
+ * most to last; returns the place behind it.
+ */
+
+u_char *ngx_http_prom_proxy_reason(u_char *p, u_char *last,
+    const ngx_http_prom_reason_t *reason);
+
+/* the handler of the log phase: counts the scrape */
+
+ngx_int_t ngx_http_prom_proxy_count_handler(ngx_http_request_t *r);
+
+/* begins and ends looking for changes of the targets file, in one worker */
+
+ngx_int_t ngx_http_prom_watch_init(ngx_cycle_t *cycle,
+    ngx_http_prom_proxy_main_conf_t *pmcf);
+void ngx_http_prom_watch_exit(ngx_http_prom_proxy_main_conf_t *pmcf);
 
 ngx_int_t ngx_http_prom_proxy_add_variables(ngx_conf_t *cf);
 

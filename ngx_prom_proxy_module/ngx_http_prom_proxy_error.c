@@ -18,10 +18,8 @@
 
 static u_char *ngx_http_prom_proxy_error_path(u_char *p, u_char *last,
     ngx_str_t *uri);
-static u_char *ngx_http_prom_proxy_error_reason(u_char *p, u_char *last,
-    ngx_http_prom_proxy_ctx_t *ctx);
-static u_char *ngx_http_prom_proxy_error_connect(u_char *p, u_char *last,
-    ngx_http_prom_proxy_ctx_t *ctx);
+static u_char *ngx_http_prom_proxy_reason_connect(u_char *p, u_char *last,
+    const ngx_http_prom_reason_t *reason);
 static u_char *ngx_http_prom_proxy_lower(u_char *start, u_char *p);
 
 
@@ -41,6 +39,7 @@ ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line)
 {
     u_char                     *p, *last;
     size_t                      len;
+    ngx_http_prom_reason_t      reason;
     ngx_http_prom_proxy_ctx_t  *ctx;
 
     ctx = ngx_http_prom_proxy_ctx(r);
@@ -65,7 +64,16 @@ ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line)
 
     if (ctx && ctx->found) {
         p = ngx_slprintf(p, last, "%V: ", &ctx->route.name);
-        p = ngx_http_prom_proxy_error_reason(p, last, ctx);
+
+        reason.fail = ctx->fail;
+        reason.code = ctx->code;
+        reason.timeout = ctx->timeout;
+        reason.kind = ctx->route.kind;
+        reason.authority = ctx->route.authority;
+        reason.host = ctx->route.host;
+        reason.base = ctx->route.base;
+
+        p = ngx_http_prom_proxy_reason(p, last, &reason);
 
     } else {
         p = ngx_slprintf(p, last, "no target for \"");
@@ -96,84 +104,90 @@ ngx_http_prom_proxy_error_path(u_char *p, u_char *last, ngx_str_t *uri)
 }
 
 
-static u_char *
-ngx_http_prom_proxy_error_reason(u_char *p, u_char *last,
-    ngx_http_prom_proxy_ctx_t *ctx)
+u_char *
+ngx_http_prom_proxy_reason(u_char *p, u_char *last,
+    const ngx_http_prom_reason_t *reason)
 {
-    u_char            *start;
-    ngx_prom_route_t  *route;
+    u_char  *start;
 
-    route = &ctx->route;
-
-    switch (ctx->fail) {
+    switch (reason->fail) {
 
     case NGX_HTTP_PROM_FAIL_PATH:
         return ngx_slprintf(p, last, "the path leads out of \"%V/\"",
-                            &route->base);
+                            &reason->base);
 
     case NGX_HTTP_PROM_FAIL_RESOLVER:
         return ngx_slprintf(p, last, "%V cannot be resolved: "
-                            "no \"resolver\" is configured", &route->host);
+                            "no \"resolver\" is configured", &reason->host);
 
     case NGX_HTTP_PROM_FAIL_RESOLVE:
-        p = ngx_slprintf(p, last, "%V could not be resolved: ", &route->host);
+        p = ngx_slprintf(p, last, "%V could not be resolved: ", &reason->host);
         start = p;
-        p = ngx_slprintf(p, last, "%s", ngx_resolver_strerror(ctx->code));
+        p = ngx_slprintf(p, last, "%s", ngx_resolver_strerror(reason->code));
         return ngx_http_prom_proxy_lower(start, p);
 
     case NGX_HTTP_PROM_FAIL_CONNECT:
-        return ngx_http_prom_proxy_error_connect(p, last, ctx);
+        return ngx_http_prom_proxy_reason_connect(p, last, reason);
 
     case NGX_HTTP_PROM_FAIL_CONNECT_TIME:
         return ngx_slprintf(p, last, "connect to %V: timed out",
-                            &route->authority);
+                            &reason->authority);
 
     case NGX_HTTP_PROM_FAIL_TLS:
         return ngx_slprintf(p, last, "TLS handshake with %V failed",
-                            &route->authority);
+                            &reason->authority);
 
     case NGX_HTTP_PROM_FAIL_TLS_TIME:
         return ngx_slprintf(p, last, "TLS handshake with %V: timed out",
-                            &route->authority);
+                            &reason->authority);
 
     case NGX_HTTP_PROM_FAIL_TLS_VERIFY:
 #if (NGX_HTTP_SSL)
         return ngx_slprintf(p, last, "certificate of %V: %s",
-                            &route->authority,
-                            X509_verify_cert_error_string(ctx->code));
+                            &reason->authority,
+                            X509_verify_cert_error_string(reason->code));
 #else
         break;
 #endif
 
     case NGX_HTTP_PROM_FAIL_TLS_NAME:
         return ngx_slprintf(p, last, "certificate of %V: "
-                            "is for another name", &route->authority);
+                            "is for another name", &reason->authority);
 
     case NGX_HTTP_PROM_FAIL_CLOSED:
         return ngx_slprintf(p, last, "%V closed the connection without an "
-                            "answer%s", &route->authority,
-                            (route->kind == NGX_PROM_ADDRESS_LOCALHOST)
+                            "answer%s", &reason->authority,
+                            (reason->kind == NGX_PROM_ADDRESS_LOCALHOST)
                             ? ", the tunnel is there but nothing may listen "
                               "at its other end" : "");
 
     case NGX_HTTP_PROM_FAIL_HEADER:
         return ngx_slprintf(p, last, "the answer of %V is not valid HTTP",
-                            &route->authority);
+                            &reason->authority);
 
     case NGX_HTTP_PROM_FAIL_TIME:
         return ngx_slprintf(p, last, "no answer from %V in time",
-                            &route->authority);
+                            &reason->authority);
+
+    case NGX_HTTP_PROM_FAIL_BODY:
+        return ngx_slprintf(p, last, "%V broke its answer off",
+                            &reason->authority);
 
     case NGX_HTTP_PROM_FAIL_DEADLINE:
         p = ngx_slprintf(p, last, "no answer from %V within the scrape "
-                         "timeout of %M", &route->authority,
-                         ctx->timeout / 1000);
+                         "timeout of %M", &reason->authority,
+                         reason->timeout / 1000);
 
-        if (ctx->timeout % 1000) {
-            p = ngx_slprintf(p, last, ".%03M", ctx->timeout % 1000);
+        if (reason->timeout % 1000) {
+            p = ngx_slprintf(p, last, ".%03M", reason->timeout % 1000);
         }
 
         return ngx_slprintf(p, last, "s");
+
+    case NGX_HTTP_PROM_FAIL_ABORTED:
+        return ngx_slprintf(p, last, "the scraper closed the connection "
+                            "before the answer of %V was whole",
+                            &reason->authority);
 
     default:
         break;
@@ -184,22 +198,22 @@ ngx_http_prom_proxy_error_reason(u_char *p, u_char *last,
 
 
 static u_char *
-ngx_http_prom_proxy_error_connect(u_char *p, u_char *last,
-    ngx_http_prom_proxy_ctx_t *ctx)
+ngx_http_prom_proxy_reason_connect(u_char *p, u_char *last,
+    const ngx_http_prom_reason_t *reason)
 {
     u_char  *start;
 
     p = ngx_slprintf(p, last, "%sconnect to %V: ",
-                     (ctx->route.kind == NGX_PROM_ADDRESS_LOCALHOST
-                      && ctx->code == NGX_ECONNREFUSED) ? "no tunnel: " : "",
-                     &ctx->route.authority);
+                     (reason->kind == NGX_PROM_ADDRESS_LOCALHOST
+                      && reason->code == NGX_ECONNREFUSED) ? "no tunnel: " : "",
+                     &reason->authority);
 
-    if (ctx->code == 0) {
+    if (reason->code == 0) {
         return ngx_slprintf(p, last, "refused or unreachable");
     }
 
     start = p;
-    p = ngx_strerror(ctx->code, p, last - p);
+    p = ngx_strerror(reason->code, p, last - p);
 
     return ngx_http_prom_proxy_lower(start, p);
 }

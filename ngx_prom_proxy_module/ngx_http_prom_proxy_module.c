@@ -18,7 +18,11 @@
 
 static ngx_int_t ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
+static ngx_prom_registry_t *ngx_http_prom_proxy_former(
+    ngx_shm_zone_t *shm_zone);
 static ngx_int_t ngx_http_prom_proxy_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_prom_proxy_init_process(ngx_cycle_t *cycle);
+static void ngx_http_prom_proxy_exit_process(ngx_cycle_t *cycle);
 static ngx_uint_t ngx_http_prom_proxy_loopback6(ngx_log_t *log);
 
 static void *ngx_http_prom_proxy_create_main_conf(ngx_conf_t *cf);
@@ -30,7 +34,15 @@ static char *ngx_http_prom_proxy_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_prom_proxy_targets(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static void ngx_http_prom_proxy_free_targets(void *data);
+static char *ngx_http_prom_proxy_load(ngx_conf_t *cf,
+    ngx_http_prom_proxy_main_conf_t *pmcf);
+static ngx_int_t ngx_http_prom_proxy_create_targets(ngx_conf_t *cf,
+    ngx_http_prom_proxy_main_conf_t *pmcf);
+static void ngx_http_prom_proxy_free_targets(
+    ngx_http_prom_proxy_main_conf_t *pmcf);
+static void ngx_http_prom_proxy_release(
+    ngx_http_prom_proxy_main_conf_t *pmcf);
+static void ngx_http_prom_proxy_cleanup_conf(void *data);
 static char *ngx_http_prom_proxy(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -46,10 +58,10 @@ static ngx_command_t  ngx_http_prom_proxy_commands[] = {
       0,
       NULL },
 
-    /* prom_proxy_targets FILE; the registry's source */
+    /* prom_proxy_targets FILE [interval=TIME] [optional]; its source */
 
     { ngx_string("prom_proxy_targets"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
       ngx_http_prom_proxy_targets,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
@@ -90,10 +102,10 @@ ngx_module_t  ngx_http_prom_proxy_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     ngx_http_prom_proxy_init_module,       /* init module */
-    NULL,                                  /* init process */
+    ngx_http_prom_proxy_init_process,      /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_prom_proxy_exit_process,      /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -107,10 +119,12 @@ ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     size_t                            size;
     ngx_int_t                         rc;
     ngx_slab_pool_t                  *shpool;
+    ngx_prom_registry_t              *registry, *former;
     ngx_http_prom_proxy_main_conf_t  *pmcf;
 
     pmcf = shm_zone->data;
     shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+    former = NULL;
 
     /*
      * A reload hands over the segment with the registry in it, which workers
@@ -122,50 +136,153 @@ ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
         shpool->log_nomem = 0;
 
-        if (ngx_prom_registry_init(shpool) != NGX_OK) {
+        if (ngx_prom_registry_init(shpool, shm_zone->shm.size) != NGX_OK) {
             ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                           "\"prom_proxy_zone\" \"%V\" is too small",
                           &shm_zone->shm.name);
             return NGX_ERROR;
         }
+
+        former = ngx_http_prom_proxy_former(shm_zone);
     }
 
-    rc = ngx_prom_registry_prepare(shpool, pmcf->targets, &size);
+    if (pmcf->targets == NULL) {
+        /* an optional file that is missing: what there is stays */
+        return NGX_OK;
+    }
 
-    if (rc != NGX_OK) {
-        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                      "\"prom_proxy_zone\" \"%V\" of %uz bytes is too small "
-                      "for %uD targets, which take %uz bytes, and twice that "
-                      "while they are replaced",
-                      &shm_zone->shm.name, shm_zone->shm.size,
-                      pmcf->targets->count, size);
+    registry = shpool->data;
+
+    if (old) {
+        /* nobody else has a new zone, which may be gone before our clean-up */
+        ngx_prom_registry_acquire(registry);
+        pmcf->acquired = registry;
+    }
+
+    rc = ngx_prom_registry_prepare(registry, pmcf->targets, pmcf->pool, &size);
+
+    if (rc == NGX_ERROR) {
         return NGX_ERROR;
     }
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, shm_zone->shm.log, 0,
-                   "prom proxy: prepared %uD targets, %uz bytes",
-                   pmcf->targets->count, size);
+    if (rc == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "\"prom_proxy_zone\" \"%V\" of %uz bytes is too small "
+                      "for %uD targets, %uzk would do",
+                      &shm_zone->shm.name, shm_zone->shm.size,
+                      pmcf->targets->count, size / 1024);
+        return NGX_ERROR;
+    }
 
+    if (former) {
+        ngx_prom_registry_inherit(registry, former);
+    }
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, shm_zone->shm.log, 0,
+                   "prom proxy: prepared %uD targets", pmcf->targets->count);
+
+    pmcf->prepared = 1;
     ngx_http_prom_proxy_free_targets(pmcf);
 
     return NGX_OK;
 }
 
 
+/* a zone whose size was changed is a new one: the counters are in the old */
+
+static ngx_prom_registry_t *
+ngx_http_prom_proxy_former(ngx_shm_zone_t *shm_zone)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_shm_zone_t   *zone;
+
+    part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part;
+    zone = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+
+            if (part->next == NULL) {
+                return NULL;
+            }
+
+            part = part->next;
+            zone = part->elts;
+            i = 0;
+        }
+
+        if (zone[i].tag == shm_zone->tag
+            && zone[i].shm.addr
+            && zone[i].shm.name.len == shm_zone->shm.name.len
+            && ngx_strncmp(zone[i].shm.name.data, shm_zone->shm.name.data,
+                           shm_zone->shm.name.len)
+               == 0)
+        {
+            return ngx_http_prom_registry(&zone[i]);
+        }
+    }
+}
+
+
 static ngx_int_t
 ngx_http_prom_proxy_init_module(ngx_cycle_t *cycle)
+{
+    ngx_str_t                         reason;
+    ngx_prom_registry_t              *registry;
+    ngx_http_prom_proxy_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_prom_proxy_module);
+
+    if (pmcf == NULL || pmcf->zone == NULL) {
+        return NGX_OK;
+    }
+
+    if (pmcf->prepared) {
+        registry = ngx_http_prom_registry(pmcf->zone);
+        ngx_str_null(&reason);
+
+        ngx_prom_registry_commit(registry);
+        ngx_prom_registry_report(registry, &pmcf->id, &reason, pmcf->took, 0);
+    }
+
+    ngx_http_prom_proxy_release(pmcf);
+
+    pmcf->loopback6 = ngx_http_prom_proxy_loopback6(cycle->log);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_prom_proxy_init_process(ngx_cycle_t *cycle)
 {
     ngx_http_prom_proxy_main_conf_t  *pmcf;
 
     pmcf = ngx_http_cycle_get_module_main_conf(cycle,
                                                ngx_http_prom_proxy_module);
 
-    if (pmcf && pmcf->zone) {
-        ngx_prom_registry_commit((ngx_slab_pool_t *) pmcf->zone->shm.addr);
-        pmcf->loopback6 = ngx_http_prom_proxy_loopback6(cycle->log);
+    if (pmcf == NULL || pmcf->file.data == NULL || pmcf->interval == 0) {
+        return NGX_OK;
     }
 
-    return NGX_OK;
+    return ngx_http_prom_watch_init(cycle, pmcf);
+}
+
+
+static void
+ngx_http_prom_proxy_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_prom_proxy_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_prom_proxy_module);
+
+    if (pmcf && pmcf->watch) {
+        ngx_http_prom_watch_exit(pmcf);
+    }
 }
 
 
@@ -215,20 +332,34 @@ ngx_http_prom_proxy_loopback6(ngx_log_t *log)
 static void *
 ngx_http_prom_proxy_create_main_conf(ngx_conf_t *cf)
 {
+    ngx_pool_cleanup_t               *cln;
     ngx_http_prom_proxy_main_conf_t  *pmcf;
 
-    pmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_prom_proxy_main_conf_t));
-    if (pmcf == NULL) {
+    cln = ngx_pool_cleanup_add(cf->pool,
+                               sizeof(ngx_http_prom_proxy_main_conf_t));
+    if (cln == NULL) {
         return NULL;
     }
 
+    cln->handler = ngx_http_prom_proxy_cleanup_conf;
+
+    pmcf = cln->data;
+    ngx_memzero(pmcf, sizeof(ngx_http_prom_proxy_main_conf_t));
+
     /*
-     * set by ngx_pcalloc():
+     * set by ngx_memzero():
      *
      *     pmcf->zone = NULL;
      *     pmcf->file = { 0, NULL };
+     *     pmcf->interval = 0;
+     *     pmcf->optional = 0;
      *     pmcf->targets = NULL;
      *     pmcf->pool = NULL;
+     *     pmcf->id = { 0 };
+     *     pmcf->took = 0;
+     *     pmcf->acquired = NULL;
+     *     pmcf->prepared = 0;
+     *     pmcf->watch = NULL;
      *     pmcf->enabled = 0;
      *     pmcf->loopback6 = 0;
      */
@@ -248,12 +379,11 @@ ngx_http_prom_proxy_init_main_conf(ngx_conf_t *cf, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (pmcf->targets == NULL) {
+    if (pmcf->file.data == NULL) {
 
-        /* no file: an empty registry */
+        /* an empty registry */
 
-        pmcf->targets = ngx_pcalloc(cf->pool, sizeof(ngx_prom_targets_t));
-        if (pmcf->targets == NULL) {
+        if (ngx_http_prom_proxy_create_targets(cf, pmcf) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
     }
@@ -304,6 +434,13 @@ ngx_http_prom_proxy_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_prom_proxy_resolve_handler;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_prom_proxy_count_handler;
 
     return NGX_OK;
 }
@@ -363,61 +500,156 @@ ngx_http_prom_proxy_targets(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_prom_proxy_main_conf_t *pmcf = conf;
 
-    ngx_str_t           *value;
-    ngx_pool_cleanup_t  *cln;
+    ngx_int_t    n;
+    ngx_str_t   *value, s;
+    ngx_uint_t   i;
 
     if (pmcf->file.data) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
+
     pmcf->file = value[1];
+    pmcf->interval = 1000;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "interval=", 9) == 0) {
+            s.data = value[i].data + 9;
+            s.len = value[i].len - 9;
+
+            n = ngx_parse_time(&s, 0);
+
+            if (n == NGX_ERROR) {
+                goto invalid;
+            }
+
+            pmcf->interval = n;
+            continue;
+        }
+
+        if (ngx_strcmp(value[i].data, "optional") == 0) {
+            pmcf->optional = 1;
+            continue;
+        }
+
+        goto invalid;
+    }
 
     if (ngx_conf_full_name(cf->cycle, &pmcf->file, 1) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL) {
+    return ngx_http_prom_proxy_load(cf, pmcf);
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid value \"%V\" in \"%V\" directive",
+                       &value[i], &cmd->name);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_prom_proxy_load(ngx_conf_t *cf,
+    ngx_http_prom_proxy_main_conf_t *pmcf)
+{
+    ngx_str_t       *error;
+    ngx_uint_t       i;
+    ngx_array_t      errors;
+    struct timeval   start, end;
+
+    ngx_prom_file_id(&pmcf->file, &pmcf->id);
+
+    if (pmcf->optional && pmcf->id.inode == 0) {
+        ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0,
+                           "%V: is missing, no targets are loaded until it "
+                           "is there", &pmcf->file);
+        return NGX_CONF_OK;
+    }
+
+    ngx_gettimeofday(&start);
+
+    if (ngx_http_prom_proxy_create_targets(cf, pmcf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
-    cln->handler = ngx_http_prom_proxy_free_targets;
-    cln->data = pmcf;
-
-    /* a pool of its own: nothing of it is wanted once the zone is loaded */
-
-    pmcf->pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, cf->log);
-    if (pmcf->pool == NULL) {
+    if (ngx_array_init(&errors, pmcf->pool, 4, sizeof(ngx_str_t)) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
-    pmcf->targets = ngx_palloc(pmcf->pool, sizeof(ngx_prom_targets_t));
-    if (pmcf->targets == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_prom_file_load(&pmcf->file, pmcf->targets, pmcf->pool,
-                           NGX_LOG_EMERG)
+    if (ngx_prom_file_load(&pmcf->file, pmcf->targets, &pmcf->id, &errors,
+                           pmcf->pool)
         != NGX_OK)
     {
+        error = errors.elts;
+
+        for (i = 0; i < errors.nelts; i++) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%V", &error[i]);
+        }
+
         return NGX_CONF_ERROR;
     }
+
+    ngx_gettimeofday(&end);
+
+    pmcf->took = (end.tv_sec - start.tv_sec) * 1000
+                 + (end.tv_usec - start.tv_usec) / 1000;
 
     return NGX_CONF_OK;
 }
 
 
-static void
-ngx_http_prom_proxy_free_targets(void *data)
-{
-    ngx_http_prom_proxy_main_conf_t *pmcf = data;
+/* in a pool of their own: nothing is wanted once the zone is loaded */
 
+static ngx_int_t
+ngx_http_prom_proxy_create_targets(ngx_conf_t *cf,
+    ngx_http_prom_proxy_main_conf_t *pmcf)
+{
+    pmcf->pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, cf->log);
+    if (pmcf->pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    pmcf->targets = ngx_pcalloc(pmcf->pool, sizeof(ngx_prom_targets_t));
+
+    return pmcf->targets ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_http_prom_proxy_free_targets(ngx_http_prom_proxy_main_conf_t *pmcf)
+{
     if (pmcf->pool) {
         ngx_destroy_pool(pmcf->pool);
         pmcf->pool = NULL;
         pmcf->targets = NULL;
     }
+}
+
+
+static void
+ngx_http_prom_proxy_release(ngx_http_prom_proxy_main_conf_t *pmcf)
+{
+    if (pmcf->acquired) {
+        ngx_prom_registry_release(pmcf->acquired);
+        pmcf->acquired = NULL;
+    }
+}
+
+
+/* the end of a configuration, also of one that never came to be used */
+
+static void
+ngx_http_prom_proxy_cleanup_conf(void *data)
+{
+    ngx_http_prom_proxy_main_conf_t *pmcf = data;
+
+    ngx_http_prom_proxy_free_targets(pmcf);
+    ngx_http_prom_proxy_release(pmcf);
 }
 
 

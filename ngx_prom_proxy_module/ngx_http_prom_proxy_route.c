@@ -42,8 +42,8 @@ ngx_http_prom_proxy_route_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    rc = ngx_prom_registry_find((ngx_slab_pool_t *) zone->shm.addr, &r->uri,
-                                &route, r->pool);
+    rc = ngx_prom_registry_find(ngx_http_prom_registry(zone), &r->uri, &route,
+                                r->pool);
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

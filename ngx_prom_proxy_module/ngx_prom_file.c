@@ -6,28 +6,69 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "ngx_prom_registry.h"
+#include "ngx_prom_file.h"
 
 
 #define NGX_PROM_FILE_MAX    (64 * 1024 * 1024)
+
+/* the longest text of ours, an errno's text and a reason of the grammar's */
+
+#define NGX_PROM_FILE_ERROR  1024
 
 
 typedef struct {
     ngx_str_t           *file;
     ngx_pool_t          *pool;
-    ngx_uint_t           level;
+    ngx_array_t         *errors;
+    ngx_prom_file_id_t  *id;
+    ngx_uint_t           changed;     /* while it was read */
 } ngx_prom_file_ctx_t;
 
 
+static void ngx_prom_file_identify(const ngx_file_info_t *fi,
+    ngx_prom_file_id_t *id);
 static char *ngx_prom_file_read(ngx_prom_file_ctx_t *ctx, size_t *len);
+static char *ngx_prom_file_text(ngx_prom_file_ctx_t *ctx, ngx_fd_t fd,
+    size_t *len);
 static void *ngx_prom_file_alloc(void *data, size_t size);
 static void ngx_prom_file_error(void *data, uint32_t line, uint32_t column,
     const char *reason);
+static void ngx_cdecl ngx_prom_file_wrong(ngx_prom_file_ctx_t *ctx,
+    ngx_err_t err, const char *fmt, ...);
+
+
+void
+ngx_prom_file_id(ngx_str_t *file, ngx_prom_file_id_t *id)
+{
+    ngx_file_info_t  fi;
+
+    if (ngx_file_info(file->data, &fi) == NGX_FILE_ERROR) {
+        ngx_memzero(id, sizeof(ngx_prom_file_id_t));
+        return;
+    }
+
+    ngx_prom_file_identify(&fi, id);
+}
+
+
+static void
+ngx_prom_file_identify(const ngx_file_info_t *fi, ngx_prom_file_id_t *id)
+{
+    ngx_memzero(id, sizeof(ngx_prom_file_id_t));
+
+    id->device = fi->st_dev;
+    id->inode = fi->st_ino;
+    id->size = fi->st_size;
+    id->mtime[0] = fi->st_mtim.tv_sec;
+    id->mtime[1] = fi->st_mtim.tv_nsec;
+    id->ctime[0] = fi->st_ctim.tv_sec;
+    id->ctime[1] = fi->st_ctim.tv_nsec;
+}
 
 
 ngx_int_t
-ngx_prom_file_load(ngx_str_t *file, ngx_prom_targets_t *pt, ngx_pool_t *pool,
-    ngx_uint_t level)
+ngx_prom_file_load(ngx_str_t *file, ngx_prom_targets_t *pt,
+    ngx_prom_file_id_t *id, ngx_array_t *errors, ngx_pool_t *pool)
 {
     int                   rc;
     char                 *text;
@@ -36,11 +77,17 @@ ngx_prom_file_load(ngx_str_t *file, ngx_prom_targets_t *pt, ngx_pool_t *pool,
 
     ctx.file = file;
     ctx.pool = pool;
-    ctx.level = level;
+    ctx.errors = errors;
+    ctx.id = id;
+    ctx.changed = 0;
+
+    /* of a file that can't be opened, too */
+
+    ngx_prom_file_id(file, id);
 
     text = ngx_prom_file_read(&ctx, &len);
     if (text == NULL) {
-        return NGX_ERROR;
+        return ctx.changed ? NGX_AGAIN : NGX_ERROR;
     }
 
     ngx_memzero(pt, sizeof(ngx_prom_targets_t));
@@ -57,9 +104,13 @@ ngx_prom_file_load(ngx_str_t *file, ngx_prom_targets_t *pt, ngx_pool_t *pool,
         return NGX_OK;
     }
 
+    if (rc == -1) {
+        ngx_prom_file_wrong(&ctx, NGX_ENOMEM, ": cannot be parsed");
+    }
+
     if (pt->errors > NGX_PROM_ERRORS_MAX) {
-        ngx_log_error(level, pool->log, 0, "%V: and %uD more mistakes",
-                      file, pt->errors - NGX_PROM_ERRORS_MAX);
+        ngx_prom_file_wrong(&ctx, 0, ": and %uD more mistakes",
+                            pt->errors - NGX_PROM_ERRORS_MAX);
     }
 
     return NGX_ERROR;
@@ -69,14 +120,8 @@ ngx_prom_file_load(ngx_str_t *file, ngx_prom_targets_t *pt, ngx_pool_t *pool,
 static char *
 ngx_prom_file_read(ngx_prom_file_ctx_t *ctx, size_t *len)
 {
-    off_t             size;
-    char             *text;
-    size_t            n;
-    ssize_t           rc;
-    ngx_fd_t          fd;
-    ngx_file_info_t   fi;
-
-    text = NULL;
+    char      *text;
+    ngx_fd_t   fd;
 
     /* NONBLOCK: opening a fifo must not wait for its writer */
 
@@ -84,35 +129,52 @@ ngx_prom_file_read(ngx_prom_file_ctx_t *ctx, size_t *len)
                        NGX_FILE_OPEN, 0);
 
     if (fd == NGX_INVALID_FILE) {
-        ngx_log_error(ctx->level, ctx->pool->log, ngx_errno,
-                      "%V: cannot be opened", ctx->file);
+        ngx_prom_file_wrong(ctx, ngx_errno, ": cannot be opened");
         return NULL;
     }
 
+    text = ngx_prom_file_text(ctx, fd, len);
+
+    (void) ngx_close_file(fd);
+
+    return text;
+}
+
+
+static char *
+ngx_prom_file_text(ngx_prom_file_ctx_t *ctx, ngx_fd_t fd, size_t *len)
+{
+    off_t                size;
+    char                *text;
+    size_t               n;
+    ssize_t              rc;
+    ngx_file_info_t      fi;
+    ngx_prom_file_id_t   id;
+
     if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
-        ngx_log_error(ctx->level, ctx->pool->log, ngx_errno,
-                      "%V: cannot be examined", ctx->file);
-        goto done;
+        ngx_prom_file_wrong(ctx, ngx_errno, ": cannot be examined");
+        return NULL;
     }
 
+    ngx_prom_file_identify(&fi, ctx->id);
+
     if (!ngx_is_file(&fi)) {
-        ngx_log_error(ctx->level, ctx->pool->log, 0,
-                      "%V: is not a regular file", ctx->file);
-        goto done;
+        ngx_prom_file_wrong(ctx, 0, ": is not a regular file");
+        return NULL;
     }
 
     size = ngx_file_size(&fi);
 
     if (size > NGX_PROM_FILE_MAX) {
-        ngx_log_error(ctx->level, ctx->pool->log, 0,
-                      "%V: has %O bytes, at most %d are allowed",
-                      ctx->file, size, NGX_PROM_FILE_MAX);
-        goto done;
+        ngx_prom_file_wrong(ctx, 0, ": has %O bytes, at most %d are allowed",
+                            size, NGX_PROM_FILE_MAX);
+        return NULL;
     }
 
     text = ngx_palloc(ctx->pool, size + 1);
     if (text == NULL) {
-        goto done;
+        ngx_prom_file_wrong(ctx, NGX_ENOMEM, ": cannot be read");
+        return NULL;
     }
 
     /* one byte more than there should be: a file that grows is noticed */
@@ -121,10 +183,8 @@ ngx_prom_file_read(ngx_prom_file_ctx_t *ctx, size_t *len)
         rc = ngx_read_fd(fd, text + n, size + 1 - n);
 
         if (rc == -1) {
-            ngx_log_error(ctx->level, ctx->pool->log, ngx_errno,
-                          "%V: cannot be read", ctx->file);
-            text = NULL;
-            goto done;
+            ngx_prom_file_wrong(ctx, ngx_errno, ": cannot be read");
+            return NULL;
         }
 
         if (rc == 0) {
@@ -132,22 +192,26 @@ ngx_prom_file_read(ngx_prom_file_ctx_t *ctx, size_t *len)
         }
     }
 
-    if (n != (size_t) size) {
-        ngx_log_error(ctx->level, ctx->pool->log, 0,
-                      "%V: was changed while it was read, try again",
-                      ctx->file);
-        text = NULL;
-        goto done;
+    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
+        ngx_prom_file_wrong(ctx, ngx_errno, ": cannot be examined");
+        return NULL;
+    }
+
+    /* a link to it comes and goes, which changes nothing but the ctime */
+
+    ngx_prom_file_identify(&fi, &id);
+    ngx_memcpy(id.ctime, ctx->id->ctime, sizeof(id.ctime));
+
+    if (n != (size_t) size
+        || ngx_memcmp(&id, ctx->id, sizeof(ngx_prom_file_id_t)) != 0)
+    {
+        ngx_prom_file_wrong(ctx, 0, ": was changed while it was read, "
+                                    "try again");
+        ctx->changed = 1;
+        return NULL;
     }
 
     *len = n;
-
-done:
-
-    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
-        ngx_log_error(NGX_LOG_ALERT, ctx->pool->log, ngx_errno,
-                      ngx_close_file_n " \"%V\" failed", ctx->file);
-    }
 
     return text;
 }
@@ -166,8 +230,45 @@ static void
 ngx_prom_file_error(void *data, uint32_t line, uint32_t column,
     const char *reason)
 {
-    ngx_prom_file_ctx_t  *ctx = data;
+    ngx_prom_file_wrong(data, 0, ":%uD:%uD: %s", line, column, reason);
+}
 
-    ngx_log_error(ctx->level, ctx->pool->log, 0, "%V:%uD:%uD: %s",
-                  ctx->file, line, column, reason);
+
+/* adds "FILE", what fmt says, and the error's text, if any */
+
+static void ngx_cdecl
+ngx_prom_file_wrong(ngx_prom_file_ctx_t *ctx, ngx_err_t err, const char *fmt,
+    ...)
+{
+    u_char     *p, *last;
+    va_list     args;
+    ngx_str_t  *error;
+
+    error = ngx_array_push(ctx->errors);
+    if (error == NULL) {
+        return;
+    }
+
+    p = ngx_pnalloc(ctx->pool, ctx->file->len + NGX_PROM_FILE_ERROR);
+    if (p == NULL) {
+        ctx->errors->nelts--;
+        return;
+    }
+
+    error->data = p;
+    last = p + ctx->file->len + NGX_PROM_FILE_ERROR;
+
+    p = ngx_slprintf(p, last, "%V", ctx->file);
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(p, last, fmt, args);
+    va_end(args);
+
+    if (err) {
+        p = ngx_slprintf(p, last, " (%d: ", err);
+        p = ngx_strerror(err, p, last - p);
+        p = ngx_slprintf(p, last, ")");
+    }
+
+    error->len = p - error->data;
 }

@@ -1,79 +1,97 @@
 /*
  * The registry: see ngx_prom_registry.h.
  *
- * A look-up hashes the URI once, segment by segment, and probes the table
- * for each prefix that could be a name, the longest first. Its cost depends
- * on the URI and on the depth of the deepest name, not on their number.
+ * All of the zone is one block: half of it slots of counters, the rest in
+ * two equal parts, for the snapshot in use and for the next one.  Nothing of
+ * it is ever freed, so nothing wears out or is left behind by a process that
+ * was killed at it.
  */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "ngx_prom_registry.h"
+#include "ngx_prom_snapshot.h"
 
 
-/* a name of NGX_PROM_NAME_MAX bytes has at most that many segments */
+/* fewer slots than that are no zone */
 
-#define NGX_PROM_DEPTH_MAX   ((NGX_PROM_NAME_MAX + 1) / 2)
-
-/* FNV-1a, as it can be taken up again behind each segment */
-
-#define NGX_PROM_HASH_INIT   2166136261u
-#define ngx_prom_hash(h, c)  (((h) ^ (c)) * 16777619u)
+#define NGX_PROM_CAPACITY_MIN  16
 
 
-typedef struct {
-    uint32_t             hash;
-    uint32_t             next;        /* index + 1 in the chain, 0 ends it */
-    uint32_t             strings;     /* offset: name, authority and so on */
-    uint32_t             labels_len;
-    uint16_t             authority_len;
-    uint16_t             base_len;
-    uint16_t             host_len;
-    uint16_t             port;
-    uint8_t              name_len;
-    uint8_t              host;        /* offset in the authority */
-    uint8_t              kind;
-    uint8_t              tls;
-    uint8_t              ip[16];
-} ngx_prom_entry_t;
+const uint32_t  ngx_prom_bounds[NGX_PROM_BUCKETS - 1] = {
+    10, 50, 100, 500, 1000, 5000, 10000
+};
 
 
-typedef struct {
-    uint32_t             count;
-    uint32_t             mask;        /* buckets - 1 */
-    uint32_t             depth;       /* segments of the deepest name */
-    uint32_t             entries;     /* offset; buckets stand before them */
-} ngx_prom_snapshot_t;
-
-
-typedef struct {
-    ngx_prom_snapshot_t *snapshot;
-    ngx_prom_snapshot_t *next;        /* prepared, not in use yet */
-} ngx_prom_registry_t;
-
-
-static size_t ngx_prom_snapshot_size(const ngx_prom_targets_t *pt,
-    uint32_t *buckets);
-static void ngx_prom_snapshot_build(ngx_prom_snapshot_t *sn,
-    const ngx_prom_targets_t *pt, uint32_t buckets);
-static uint32_t ngx_prom_snapshot_add(ngx_prom_snapshot_t *sn, uint32_t i,
-    uint32_t offset, const ngx_prom_target_t *target);
-static ngx_prom_entry_t *ngx_prom_snapshot_probe(ngx_prom_snapshot_t *sn,
-    uint32_t hash, u_char *name, size_t len);
-static ngx_prom_entry_t *ngx_prom_snapshot_find(ngx_prom_snapshot_t *sn,
-    const ngx_str_t *uri, ngx_uint_t *bare);
+static ngx_prom_snapshot_t *ngx_prom_registry_current(
+    ngx_prom_registry_t *registry);
+static size_t ngx_prom_registry_needed(size_t snapshot, uint32_t targets);
+static ngx_int_t ngx_prom_registry_assign(ngx_prom_registry_t *registry,
+    ngx_prom_snapshot_t *sn, ngx_prom_snapshot_t *old, ngx_pool_t *pool);
+static void ngx_prom_registry_give(ngx_prom_registry_t *registry,
+    ngx_prom_entry_t *e, uint32_t slot);
 static ngx_int_t ngx_prom_route_copy(ngx_prom_route_t *route,
     ngx_prom_snapshot_t *sn, ngx_prom_entry_t *e, ngx_pool_t *pool);
 
 
 ngx_int_t
-ngx_prom_registry_init(ngx_slab_pool_t *shpool)
+ngx_prom_registry_init(ngx_slab_pool_t *shpool, size_t zone)
 {
+    int                   rc;
+    size_t                size;
+    pthread_mutexattr_t   attr;
     ngx_prom_registry_t  *registry;
 
-    registry = ngx_slab_calloc(shpool, sizeof(ngx_prom_registry_t));
+    size = shpool->pfree * ngx_pagesize;
+
+    if (size < sizeof(ngx_prom_registry_t)
+               + 2 * NGX_PROM_CAPACITY_MIN * sizeof(ngx_prom_counters_t))
+    {
+        return NGX_ERROR;
+    }
+
+    registry = ngx_slab_alloc(shpool, size);
     if (registry == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* what follows the header is zero, and not touched until it is used */
+
+    ngx_memzero(registry, sizeof(ngx_prom_registry_t));
+
+    size -= sizeof(ngx_prom_registry_t);
+
+    registry->shpool = shpool;
+    registry->zone = zone;
+    registry->capacity = ngx_min(size / 2 / sizeof(ngx_prom_counters_t),
+                                 0x7fffffff);
+
+    size -= registry->capacity * sizeof(ngx_prom_counters_t);
+
+    /* offsets in a snapshot are 32 bits wide */
+
+    size = ngx_min(size / 2, NGX_MAX_UINT32_VALUE);
+    registry->half = size & ~(size_t) 7;
+
+    if (pthread_mutexattr_init(&attr) != 0) {
+        return NGX_ERROR;
+    }
+
+    /* the kernel lets go of it when its owner dies */
+
+    rc = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+
+    if (rc == 0) {
+        rc = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    }
+
+    if (rc == 0) {
+        rc = pthread_mutex_init(&registry->writer, &attr);
+    }
+
+    (void) pthread_mutexattr_destroy(&attr);
+
+    if (rc != 0) {
         return NGX_ERROR;
     }
 
@@ -83,81 +101,214 @@ ngx_prom_registry_init(ngx_slab_pool_t *shpool)
 }
 
 
-ngx_int_t
-ngx_prom_registry_prepare(ngx_slab_pool_t *shpool,
-    const ngx_prom_targets_t *pt, size_t *size)
+void
+ngx_prom_registry_acquire(ngx_prom_registry_t *registry)
 {
-    uint32_t              buckets;
-    ngx_prom_registry_t  *registry;
+    /* a writer that died has left nothing that the next one goes by */
 
-    registry = shpool->data;
-
-    if (registry->next) {
-        ngx_slab_free(shpool, registry->next);
-        registry->next = NULL;
+    if (pthread_mutex_lock(&registry->writer) == EOWNERDEAD) {
+        (void) pthread_mutex_consistent(&registry->writer);
     }
-
-    *size = ngx_prom_snapshot_size(pt, &buckets);
-
-    /* offsets are 32 bits wide */
-
-    if (*size > NGX_MAX_UINT32_VALUE) {
-        return NGX_ERROR;
-    }
-
-    registry->next = ngx_slab_alloc(shpool, *size);
-    if (registry->next == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_prom_snapshot_build(registry->next, pt, buckets);
-
-    return NGX_OK;
 }
 
 
 void
-ngx_prom_registry_commit(ngx_slab_pool_t *shpool)
+ngx_prom_registry_release(ngx_prom_registry_t *registry)
 {
-    ngx_prom_registry_t  *registry;
-    ngx_prom_snapshot_t  *old;
-
-    registry = shpool->data;
-
-    if (registry->next == NULL) {
-        return;
-    }
-
-    ngx_shmtx_lock(&shpool->mutex);
-
-    old = registry->snapshot;
-    registry->snapshot = registry->next;
-    registry->next = NULL;
-
-    if (old) {
-        ngx_slab_free_locked(shpool, old);
-    }
-
-    ngx_shmtx_unlock(&shpool->mutex);
+    (void) pthread_mutex_unlock(&registry->writer);
 }
 
 
 ngx_int_t
-ngx_prom_registry_find(ngx_slab_pool_t *shpool, const ngx_str_t *uri,
+ngx_prom_registry_prepare(ngx_prom_registry_t *registry,
+    const ngx_prom_targets_t *pt, ngx_pool_t *pool, size_t *size)
+{
+    size_t                len;
+    uint32_t              buckets;
+    ngx_uint_t            next;
+    ngx_prom_snapshot_t  *sn;
+
+    len = ngx_prom_snapshot_size(pt, &buckets);
+
+    if (len > registry->half || pt->count > registry->capacity) {
+        *size = ngx_prom_registry_needed(len, pt->count);
+        return NGX_DECLINED;
+    }
+
+    next = 1 - registry->current;
+
+    /* who still walks the snapshot before the last learns that it is gone */
+
+    ngx_shmtx_lock(&registry->shpool->mutex);
+    registry->generations[next] = 0;
+    ngx_shmtx_unlock(&registry->shpool->mutex);
+
+    sn = ngx_prom_registry_snapshot(registry, next);
+
+    if (ngx_prom_snapshot_build(sn, pt, buckets, len, pool) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_prom_registry_assign(registry, sn,
+                                    ngx_prom_registry_current(registry), pool);
+}
+
+
+void
+ngx_prom_registry_commit(ngx_prom_registry_t *registry)
+{
+    ngx_uint_t  next;
+
+    next = 1 - registry->current;
+
+    ngx_shmtx_lock(&registry->shpool->mutex);
+
+    registry->generations[next] = registry->generation + 1;
+    registry->current = next;
+    registry->generation++;
+
+    ngx_shmtx_unlock(&registry->shpool->mutex);
+}
+
+
+void
+ngx_prom_registry_report(ngx_prom_registry_t *registry,
+    const ngx_prom_file_id_t *id, const ngx_str_t *reason, ngx_msec_t took,
+    ngx_uint_t live)
+{
+    struct timeval  tv;
+
+    /* any thread may call it, so not by nginx's cached time */
+
+    ngx_gettimeofday(&tv);
+
+    ngx_shmtx_lock(&registry->shpool->mutex);
+
+    registry->seen = *id;
+    registry->failed = (reason->len != 0);
+    registry->reason_len = ngx_min(reason->len, NGX_PROM_REASON_MAX);
+    ngx_memcpy(registry->reason, reason->data, registry->reason_len);
+
+    if (reason->len == 0) {
+        registry->loaded = (uint64_t) tv.tv_sec * 1000 + tv.tv_usec / 1000;
+        registry->took = took;
+    }
+
+    if (live) {
+        registry->successes += !registry->failed;
+        registry->failures += registry->failed;
+    }
+
+    ngx_shmtx_unlock(&registry->shpool->mutex);
+}
+
+
+ngx_uint_t
+ngx_prom_registry_seen(ngx_prom_registry_t *registry,
+    const ngx_prom_file_id_t *id)
+{
+    ngx_uint_t  seen;
+
+    ngx_shmtx_lock(&registry->shpool->mutex);
+
+    seen = (ngx_memcmp(&registry->seen, id, sizeof(ngx_prom_file_id_t)) == 0);
+
+    ngx_shmtx_unlock(&registry->shpool->mutex);
+
+    return seen;
+}
+
+
+void
+ngx_prom_registry_inherit(ngx_prom_registry_t *registry,
+    ngx_prom_registry_t *old)
+{
+    uint32_t              i, serial;
+    ngx_prom_entry_t     *entries, *e;
+    ngx_prom_counters_t  *from, *to;
+    ngx_prom_snapshot_t  *sn, *theirs;
+
+    ngx_prom_registry_acquire(old);
+
+    registry->totals = old->totals;
+    registry->successes = old->successes;
+    registry->failures = old->failures;
+
+    theirs = ngx_prom_registry_current(old);
+
+    if (theirs) {
+        sn = ngx_prom_registry_snapshot(registry, 1 - registry->current);
+        entries = ngx_prom_snapshot_entries(sn);
+
+        for (i = 0; i < sn->count; i++) {
+            e = ngx_prom_snapshot_same(theirs, sn, &entries[i]);
+
+            if (e == NULL) {
+                continue;
+            }
+
+            from = ngx_prom_registry_counters(old, e->slot, e->serial);
+
+            if (from && from->scrapes) {
+                to = ngx_prom_registry_slots(registry) + entries[i].slot;
+
+                serial = to->serial;
+                *to = *from;
+                to->serial = serial;
+            }
+        }
+    }
+
+    ngx_prom_registry_release(old);
+}
+
+
+void
+ngx_prom_registry_info(ngx_prom_registry_t *registry, ngx_prom_info_t *info)
+{
+    ngx_prom_snapshot_t  *sn;
+
+    ngx_memzero(info, sizeof(ngx_prom_info_t));
+
+    info->capacity = registry->capacity;
+    info->zone = registry->zone;
+
+    ngx_shmtx_lock(&registry->shpool->mutex);
+
+    sn = ngx_prom_registry_current(registry);
+
+    if (sn) {
+        info->targets = sn->count;
+        info->digest = sn->digest;
+        info->used = ngx_prom_registry_needed(sn->size, sn->count);
+        info->loaded = registry->loaded;
+    }
+
+    info->took = registry->took;
+    info->successes = registry->successes;
+    info->failures = registry->failures;
+    info->failed = registry->failed;
+    info->reason_len = registry->reason_len;
+    ngx_memcpy(info->reason, registry->reason, registry->reason_len);
+
+    ngx_shmtx_unlock(&registry->shpool->mutex);
+}
+
+
+ngx_int_t
+ngx_prom_registry_find(ngx_prom_registry_t *registry, const ngx_str_t *uri,
     ngx_prom_route_t *route, ngx_pool_t *pool)
 {
     ngx_int_t             rc;
     ngx_uint_t            bare;
     ngx_prom_entry_t     *e;
-    ngx_prom_registry_t  *registry;
     ngx_prom_snapshot_t  *sn;
 
     rc = NGX_DECLINED;
-    registry = shpool->data;
 
-    ngx_shmtx_lock(&shpool->mutex);
+    ngx_shmtx_lock(&registry->shpool->mutex);
 
-    sn = registry->snapshot;
+    sn = ngx_prom_registry_current(registry);
 
     if (sn) {
         e = ngx_prom_snapshot_find(sn, uri, &bare);
@@ -168,208 +319,162 @@ ngx_prom_registry_find(ngx_slab_pool_t *shpool, const ngx_str_t *uri,
         }
     }
 
-    ngx_shmtx_unlock(&shpool->mutex);
+    ngx_shmtx_unlock(&registry->shpool->mutex);
 
     return rc;
 }
 
 
-static size_t
-ngx_prom_snapshot_size(const ngx_prom_targets_t *pt, uint32_t *buckets)
+ngx_prom_counters_t *
+ngx_prom_registry_counters(ngx_prom_registry_t *registry, uint32_t slot,
+    uint32_t serial)
 {
-    size_t              size;
-    uint32_t            i, n;
-    ngx_prom_target_t  *target;
+    ngx_prom_counters_t  *counters;
 
-    for (n = 1; n < pt->count && n < 0x80000000; n <<= 1) { /* void */ }
+    counters = ngx_prom_registry_slots(registry) + slot;
 
-    size = sizeof(ngx_prom_snapshot_t) + n * sizeof(uint32_t)
-           + pt->count * sizeof(ngx_prom_entry_t);
+    return (counters->serial == serial) ? counters : NULL;
+}
 
-    for (i = 0; i < pt->count; i++) {
-        target = &pt->targets[i];
-        size += target->name.len + target->authority.len + target->base.len
-                + target->labels.len;
+
+ngx_prom_counters_t *
+ngx_prom_registry_totals(ngx_prom_registry_t *registry)
+{
+    return &registry->totals;
+}
+
+
+static ngx_prom_snapshot_t *
+ngx_prom_registry_current(ngx_prom_registry_t *registry)
+{
+    if (registry->generation == 0) {
+        return NULL;
     }
 
-    *buckets = n;
+    return ngx_prom_registry_snapshot(registry, registry->current);
+}
 
-    return size;
+
+/* the zone that would do: see how init divides it, and nginx's own pages */
+
+static size_t
+ngx_prom_registry_needed(size_t snapshot, uint32_t targets)
+{
+    size_t  size;
+
+    size = ngx_max(4 * (snapshot + 8),
+                   2 * (targets + 1) * sizeof(ngx_prom_counters_t));
+
+    size += sizeof(ngx_prom_registry_t) + sizeof(ngx_slab_pool_t)
+            + 4 * ngx_pagesize;
+
+    size += (size / ngx_pagesize + 1) * 2 * sizeof(ngx_slab_page_t);
+
+    return ngx_align(size, ngx_pagesize);
+}
+
+
+/*
+ * A name that stays keeps its slot.  A new one gets a slot that no target
+ * of the old snapshot has, as those are counted in until the commit, and
+ * after it by scrapes under way; only if all are taken, one of a name that
+ * goes.
+ */
+
+static ngx_int_t
+ngx_prom_registry_assign(ngx_prom_registry_t *registry,
+    ngx_prom_snapshot_t *sn, ngx_prom_snapshot_t *old, ngx_pool_t *pool)
+{
+    u_char            *used, *kept;
+    uint32_t           i, slot;
+    ngx_prom_entry_t  *entries, *olds, *e;
+
+    used = ngx_pcalloc(pool, 2 * (size_t) registry->capacity);
+    if (used == NULL) {
+        return NGX_ERROR;
+    }
+
+    kept = used + registry->capacity;
+    entries = ngx_prom_snapshot_entries(sn);
+
+    if (old) {
+        olds = ngx_prom_snapshot_entries(old);
+
+        for (i = 0; i < old->count; i++) {
+            used[olds[i].slot] = 1;
+        }
+    }
+
+    for (i = 0; i < sn->count; i++) {
+        e = old ? ngx_prom_snapshot_same(old, sn, &entries[i]) : NULL;
+
+        if (e) {
+            entries[i].slot = e->slot;
+            entries[i].serial = e->serial;
+            kept[e->slot] = 1;
+
+        } else {
+            entries[i].slot = registry->capacity;
+        }
+    }
+
+    slot = 0;
+
+    for (i = 0; i < sn->count; i++) {
+
+        if (entries[i].slot != registry->capacity) {
+            continue;
+        }
+
+        while (slot < registry->capacity && used[slot]) {
+            slot++;
+        }
+
+        if (slot == registry->capacity) {
+            /* there are as many slots as targets at least */
+            ngx_memcpy(used, kept, registry->capacity);
+            slot = 0;
+
+            while (used[slot]) {
+                slot++;
+            }
+        }
+
+        ngx_prom_registry_give(registry, &entries[i], slot);
+
+        used[slot] = 1;
+        kept[slot] = 1;
+    }
+
+    return NGX_OK;
 }
 
 
 static void
-ngx_prom_snapshot_build(ngx_prom_snapshot_t *sn, const ngx_prom_targets_t *pt,
-    uint32_t buckets)
+ngx_prom_registry_give(ngx_prom_registry_t *registry, ngx_prom_entry_t *e,
+    uint32_t slot)
 {
-    uint32_t  i, offset;
+    ngx_prom_counters_t  *counters;
 
-    sn->count = pt->count;
-    sn->mask = buckets - 1;
-    sn->depth = 0;
-    sn->entries = sizeof(ngx_prom_snapshot_t) + buckets * sizeof(uint32_t);
+    e->slot = slot;
 
-    ngx_memzero((u_char *) sn + sizeof(ngx_prom_snapshot_t),
-                buckets * sizeof(uint32_t));
-
-    offset = sn->entries + pt->count * sizeof(ngx_prom_entry_t);
-
-    for (i = 0; i < pt->count; i++) {
-        offset = ngx_prom_snapshot_add(sn, i, offset, &pt->targets[i]);
-    }
-}
-
-
-static uint32_t
-ngx_prom_snapshot_add(ngx_prom_snapshot_t *sn, uint32_t i, uint32_t offset,
-    const ngx_prom_target_t *target)
-{
-    char              *host;
-    size_t             n;
-    u_char            *p;
-    uint32_t           hash, depth, *bucket;
-    ngx_prom_entry_t  *e;
-
-    e = (ngx_prom_entry_t *) ((u_char *) sn + sn->entries) + i;
-
-    hash = NGX_PROM_HASH_INIT;
-    depth = 1;
-
-    for (n = 0; n < target->name.len; n++) {
-
-        if (target->name.data[n] == '/') {
-            depth++;
-        }
-
-        hash = ngx_prom_hash(hash, (u_char) target->name.data[n]);
+    if (slot >= registry->touched) {
+        /* all zero, also its serial */
+        registry->touched = slot + 1;
+        e->serial = 0;
+        return;
     }
 
-    if (depth > sn->depth) {
-        sn->depth = depth;
+    if (++registry->serial == 0) {
+        registry->serial = 1;
     }
 
-    bucket = (uint32_t *) (sn + 1) + (hash & sn->mask);
+    counters = ngx_prom_registry_slots(registry) + slot;
 
-    e->hash = hash;
-    e->next = *bucket;
-    *bucket = i + 1;
+    ngx_memzero(counters, sizeof(ngx_prom_counters_t));
+    counters->serial = registry->serial;
 
-    host = target->host.data;
-
-    e->strings = offset;
-    e->labels_len = target->labels.len;
-    e->authority_len = target->authority.len;
-    e->base_len = target->base.len;
-    e->host_len = target->host.len;
-    e->port = target->port;
-    e->name_len = target->name.len;
-    e->host = host - target->authority.data;
-    e->kind = target->kind;
-    e->tls = target->tls;
-    ngx_memcpy(e->ip, target->ip, sizeof(e->ip));
-
-    p = (u_char *) sn + offset;
-    p = ngx_cpymem(p, target->name.data, target->name.len);
-    p = ngx_cpymem(p, target->authority.data, target->authority.len);
-    p = ngx_cpymem(p, target->base.data, target->base.len);
-    p = ngx_cpymem(p, target->labels.data, target->labels.len);
-
-    return p - (u_char *) sn;
-}
-
-
-static ngx_prom_entry_t *
-ngx_prom_snapshot_probe(ngx_prom_snapshot_t *sn, uint32_t hash, u_char *name,
-    size_t len)
-{
-    uint32_t           i;
-    ngx_prom_entry_t  *e, *entries;
-
-    entries = (ngx_prom_entry_t *) ((u_char *) sn + sn->entries);
-
-    i = *((uint32_t *) (sn + 1) + (hash & sn->mask));
-
-    while (i) {
-        e = &entries[i - 1];
-
-        if (e->hash == hash
-            && e->name_len == len
-            && ngx_memcmp((u_char *) sn + e->strings, name, len) == 0)
-        {
-            return e;
-        }
-
-        i = e->next;
-    }
-
-    return NULL;
-}
-
-
-static ngx_prom_entry_t *
-ngx_prom_snapshot_find(ngx_prom_snapshot_t *sn, const ngx_str_t *uri,
-    ngx_uint_t *bare)
-{
-    size_t             n, last;
-    u_char            *name;
-    uint32_t           hash;
-    ngx_uint_t         depth;
-    ngx_prom_entry_t  *e;
-
-    struct {
-        uint32_t       hash;
-        uint32_t       len;
-    } prefix[NGX_PROM_DEPTH_MAX];
-
-    if (uri->len < 2 || uri->data[0] != '/') {
-        return NULL;
-    }
-
-    name = uri->data + 1;
-    last = ngx_min(uri->len - 1, NGX_PROM_NAME_MAX + 1);
-
-    hash = NGX_PROM_HASH_INIT;
-    depth = 0;
-
-    for (n = 0; n < last; n++) {
-
-        if (name[n] == '/') {
-
-            if (depth == sn->depth) {
-                break;
-            }
-
-            prefix[depth].hash = hash;
-            prefix[depth].len = n;
-            depth++;
-        }
-
-        hash = ngx_prom_hash(hash, name[n]);
-    }
-
-    /* "/NAME" goes before all prefixes, as nginx's own redirect does */
-
-    *bare = 1;
-
-    if (n == uri->len - 1 && n <= NGX_PROM_NAME_MAX && name[n - 1] != '/') {
-        e = ngx_prom_snapshot_probe(sn, hash, name, n);
-
-        if (e) {
-            return e;
-        }
-    }
-
-    *bare = 0;
-
-    while (depth--) {
-        e = ngx_prom_snapshot_probe(sn, prefix[depth].hash, name,
-                                    prefix[depth].len);
-        if (e) {
-            return e;
-        }
-    }
-
-    return NULL;
+    e->serial = registry->serial;
 }
 
 
@@ -402,6 +507,8 @@ ngx_prom_route_copy(ngx_prom_route_t *route, ngx_prom_snapshot_t *sn,
     route->base.data = p;
     route->base.len = e->base_len;
 
+    route->slot = e->slot;
+    route->serial = e->serial;
     route->port = e->port;
     route->kind = e->kind;
     route->tls = e->tls;
