@@ -1,0 +1,256 @@
+#!/usr/bin/perl
+
+# A changed targets file takes effect by itself, however it was changed; a bad
+# one changes nothing; and no scrape fails meanwhile.
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use Backend;
+use Nginx;
+use Scraper;
+
+my $slow = $ENV{MP_SLOW};
+my $soon = $slow ? 20 : 2;
+
+my $target = Backend->new;
+my $port = $target->port;
+
+my $nginx = Nginx->new;
+my $dir = $nginx->dir;
+
+sub lines { return join '', map { "127.0.0.1:$port $_\n" } 'stays', @_ }
+
+sub status { return $nginx->get("/$_[0]/metrics")->{status} }
+
+sub comes {
+    my ($name) = @_;
+    return await(sub { status($name) == 200 }, $soon);
+}
+
+sub in_place {
+    my ($text, $file) = @_;
+
+    open my $fh, '+<', $file // "$dir/targets" or die "targets: $!\n";
+    print $fh $text;
+    truncate $fh, length $text;
+    close $fh or die "targets: $!\n";
+}
+
+sub said {
+    my ($pattern) = @_;
+    return await(sub { $nginx->log =~ $pattern }, $soon);
+}
+
+sub times_said {
+    my ($pattern) = @_;
+    my @all = $nginx->log =~ /$pattern/g;
+    return scalar @all;
+}
+
+
+$nginx->configure(workers => 2, targets => lines('goes'), zone => '2m',
+    registry => 'prom_proxy_targets %%DIR%%/targets;')->start;
+
+my $scraper = Scraper->new($nginx->port, '/stays/metrics', qr/./);
+my @workers = $nginx->workers;
+
+is(join(' ', map { status($_) } qw(stays goes renamed)), '200 200 404',
+    'the first set of targets');
+
+# the ways to change a file
+
+$nginx->write('targets', lines('renamed'));
+ok(comes('renamed'), 'a file that was replaced by rename is read');
+is(status('goes'), 404, 'and what it no longer has is gone');
+
+in_place(lines('in-place'));
+ok(comes('in-place'), 'a file that was written in place is read');
+
+unlink "$dir/targets";
+ok(said(qr/targets: cannot be opened \(2: no such file/i),
+    'a file that was deleted is told');
+is(status('in-place'), 200, 'and the old set stays');
+
+$nginx->write('targets', lines('recreated'));
+ok(comes('recreated'), 'a file that was made again is read');
+
+# as Kubernetes does: targets -> ..data/targets, ..data -> a directory
+
+mkdir "$dir/$_" for qw(one two);
+$nginx->write('one/targets', lines('map-one'));
+$nginx->write('two/targets', lines('map-two'));
+symlink 'one', "$dir/..data" or die "symlink: $!\n";
+symlink '..data/targets', "$dir/link" or die "symlink: $!\n";
+rename "$dir/link", "$dir/targets" or die "rename: $!\n";
+ok(comes('map-one'), 'a symbolic link in its place is followed');
+
+symlink 'two', "$dir/..new" or die "symlink: $!\n";
+rename "$dir/..new", "$dir/..data" or die "rename: $!\n";
+ok(comes('map-two'), 'a link that was swapped on the way is noticed');
+
+unlink "$dir/targets";
+$nginx->write('targets', lines('plain'));
+ok(comes('plain'), 'and a plain file again');
+
+# in steps, as some editors write; the file is whole only at their end
+
+my $loads = times_said(qr/targets loaded/);
+my $text = lines(map { "step-$_" } 1 .. 50);
+my @parts = unpack '(a' . int(1 + length($text) / 6) . ')*', $text;
+
+open my $fh, '>', "$dir/targets" or die "targets: $!\n";
+$fh->autoflush(1);
+
+for my $part (@parts) {
+    print $fh $part;
+    sleep 0.05;
+}
+
+close $fh;
+
+ok(comes('step-50'), 'a file that was written in steps is read');
+
+SKIP: {
+    skip 'steps have no time limit where all is slow', 1 if $slow;
+    is(times_said(qr/targets loaded/), $loads + 1, 'once it is whole');
+}
+
+# mistakes
+
+in_place(lines('good') . "localhost:0 bad\n");
+ok(said(qr{\[error\] .*\Q$dir\E/targets:3:\d+: }),
+    'a bad file is told with its place');
+is(join(' ', map { status($_) } qw(step-50 good)), '200 404',
+    'and the old set stays');
+
+in_place(lines('x' x 4096));
+ok(said(qr{/targets:2:\d+: name .*255}), 'as is a name of 4 kB');
+
+in_place("127.0.0.1:$port stays a=1 a=2\n");
+ok(said(qr{/targets:1:\d+: label "a"}), 'labels that clash');
+
+in_place(lines('stays'));
+ok(said(qr{/targets:2:\d+: .*line 1}), 'and two lines with one name');
+
+my $mistakes = times_said(qr/not loaded, the targets stay/);
+my $before = $scraper->right;
+await(sub { $scraper->right > $before + 100 });
+is(times_said(qr/not loaded, the targets stay/), $mistakes,
+    'a mistake is told once');
+
+$nginx->write('targets', lines('mended'));
+ok(comes('mended'), 'a file that was mended is read');
+
+# a zone that is full
+
+$nginx->write('targets', lines(map { "many-$_" } 1 .. 10_000));
+ok(said(qr/of 2097152 bytes is too small for 10001 targets, \d+k would do/),
+    'more targets than fit are refused');
+is(join(' ', map { status($_) } qw(mended many-1)), '200 404',
+    'and the old set stays');
+
+my ($enough) = $nginx->log =~ /10001 targets, (\d+)k would do/;
+my $conf = Nginx::slurp("$dir/nginx.conf");
+
+is(join(' ', sort $nginx->workers), join(' ', sort @workers),
+    'all that without a new worker');
+
+my ($right, @wrong) = $scraper->stop;
+is("@wrong", '', "none of $right scrapes has failed meanwhile");
+
+$conf =~ s/prom_proxy_zone targets 2m/prom_proxy_zone targets ${enough}k/;
+$nginx->write('nginx.conf', $conf);
+ok($nginx->reload, 'the size that was said');
+is(join(' ', map { status($_) } qw(many-1 many-10000)), '200 200',
+    'is enough');
+
+# nothing wears out
+
+for my $round (1 .. 5) {
+    $nginx->write('targets', lines(map { "round-$round-$_" } 1 .. 9_999));
+    comes("round-$round-9999");
+}
+
+is(join(' ', map { status($_) } qw(round-5-1 round-5-9999 round-4-1)),
+    '200 200 404', 'five whole sets that share no name fit one after another');
+
+# a reload of the configuration and one of the file at once
+
+for my $round (1 .. 5) {
+    $nginx->write('targets', lines(map { "both-$round-$_" } 1 .. 9_000));
+    sleep 0.2 + rand 0.1;
+    $nginx->reload;
+}
+
+ok(comes('both-5-9000'), 'both ways of reloading at once end with the file');
+is(status('both-4-1'), 404, 'and with nothing else');
+
+# killed at any point of it
+
+$scraper = Scraper->new($nginx->port, '/stays/metrics', qr/./);
+
+my $kills = $slow ? 20 : 200;
+
+for my $round (1 .. $kills) {
+    $nginx->write('targets', lines("kill-$round", map { "k-$_" } 1 .. 5_000))
+        if $round % 5 == 1;
+
+    sleep 0.02 + rand 0.03;
+    my @now = $nginx->workers;
+    kill 'KILL', $now[ rand @now ] if @now;
+}
+
+my $last = $kills - ($kills - 1) % 5;
+
+ok(await(sub { $nginx->workers == 2 }), 'killed workers are replaced');
+ok(comes("kill-$last"), "$kills kills leave no lock behind");
+is(join(' ', map { status($_) } qw(stays k-1 k-5000 both-5-1)),
+    '200 200 200 404', 'and nothing lost or torn');
+
+($right, @wrong) = $scraper->stop;
+is(scalar(grep { /^[45]/ } @wrong), 0,
+    "no scrape got a wrong answer; $right were right");
+
+# without a master
+
+$nginx->finish(qr/exited on signal 9|too small|shared memory zone .* was locked/);
+
+$nginx = Nginx->new;
+$dir = $nginx->dir;
+$nginx->configure(main => 'master_process off;',
+    registry => 'prom_proxy_targets %%DIR%%/targets interval=100ms optional;'
+)->start;
+
+is(status('stays'), 404, 'an optional file may be missing');
+$nginx->write('targets', lines('late'));
+ok(comes('late'), 'and is read once it is there, by a single process too');
+
+unlink "$dir/targets";
+my ($checked) = $nginx->check;
+is($checked, 0, 'it may be missing for nginx -t');
+
+$nginx->finish;
+
+# what the directive refuses
+
+for my $case (
+    [ 'interval=x', qr/invalid value "interval=x" in "prom_proxy_targets"/ ],
+    [ 'interval=-1', qr/invalid value "interval=-1"/ ],
+    [ 'maybe', qr/invalid value "maybe" in "prom_proxy_targets"/ ],
+) {
+    my ($parameter, $expected) = @$case;
+    my $refused = Nginx->new;
+
+    my (undef, $said) = $refused->configure(targets => lines(),
+        registry => "prom_proxy_targets %%DIR%%/targets $parameter;")->check;
+    like($said, $expected, "refused: $parameter");
+    $refused->stop;
+}
+
+done_testing();
