@@ -23,18 +23,20 @@ localhost:20001 external-host-1
 localhost:20002 dead-host
 EOF
 
-# what README tells people to write, its hosts and port being ours
+# what people are told to write without discovery, hosts and port being ours
 
-my ($example) = read_file("$FindBin::Bin/../README.md")
-    =~ /^((?:    )scrape_configs:\n(?:    .*\n|\n(?=    ))*)/m;
+my $page = 'docs/discovery.md';
+my ($example) = grep { /static_configs/ }
+    read_file("$FindBin::Bin/../$page")
+    =~ /^(    scrape_configs:\n(?:    .*\n|\n(?=    ))*)/mg;
 
-ok(defined $example, 'README has scrape_configs') or die;
+ok(defined $example, "$page has scrape_configs") or die;
 
 $example =~ s/^    //mg;
 
 my $config = "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n$example";
-$config =~ s/\bproxy:8000\b/proxy:80/ or die "README's port isn't 8000\n";
-$config =~ s/\bexternal-host-2\b/dead-host/ or die "README has one host\n";
+$config =~ s/\bproxy:8000\b/proxy:80/ or die "$page: no port 8000\n";
+$config =~ s/\bexternal-host-2\b/dead-host/ or die "$page: one host\n";
 
 # Prometheus' network, and by Host the host's own; the proxy is on both
 
@@ -192,7 +194,7 @@ ok(becomes('external-host-1', 1), 'it goes on: up is 1 again');
 write_file("$etc/example.yml", $example);
 my $r = $prometheus->exec('promtool', 'check', 'config',
     '/etc/prometheus/example.yml');
-is($r->{status}, 0, "README's scrape_configs pass promtool")
+is($r->{status}, 0, "scrape_configs of $page pass promtool")
     or diag $r->{out};
 
 write_file("$etc/example.yml", $example . "  - nonsense: 1\n");
