@@ -139,6 +139,17 @@ for my $file (@c) {
     }
 }
 
+# own metrics, and their types; a long name is in two pieces
+
+my %metrics = map { slurp($_) =~ /ngx_string\("(monitoring_proxy_[^)]+)"\),
+    \n\ +NGX_HTTP_PROM_METRICS_(\w+),/xg } @c;
+my %described = slurp('docs/metrics.md')
+    =~ /^\| `(monitoring_proxy_\w+)` \| (\w+) \|/mg;
+
+is_deeply([ map { "$_ $described{$_}" } sort keys %described ],
+    [ sort map { (s/"\s+"//r) . lc " $metrics{$_}" } keys %metrics ],
+    'every own metric is documented with its type, and no other');
+
 # links lead somewhere
 
 for my $page (@pages) {

@@ -1,0 +1,486 @@
+/*
+ * The families of the own metrics: their names, what they say, and how their
+ * samples are written.  docs/metrics.md has the same table for its readers.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_prom_metrics.h"
+
+
+/* as the two formats have a type, and what OpenMetrics' names end without */
+
+typedef struct {
+    const char                  *text;
+    const char                  *openmetrics;
+    ngx_str_t                    suffix;
+} ngx_http_prom_metrics_kind_t;
+
+
+static u_char *ngx_http_prom_metrics_build(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+static u_char *ngx_http_prom_metrics_number(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+static u_char *ngx_http_prom_metrics_reloads(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+static u_char *ngx_http_prom_metrics_loaded(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+static u_char *ngx_http_prom_metrics_reason(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+static u_char *ngx_http_prom_metrics_up(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+static u_char *ngx_http_prom_metrics_codes(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+static u_char *ngx_http_prom_metrics_durations(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+static u_char *ngx_http_prom_metrics_bytes(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+static u_char *ngx_http_prom_metrics_connections(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+static u_char *ngx_http_prom_metrics_age(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+
+static u_char *ngx_http_prom_metrics_sample(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family,
+    const char *suffix, const char *label);
+static u_char *ngx_http_prom_metrics_seconds(u_char *p, uint64_t ms);
+
+
+/* by ngx_http_prom_metrics_type_e */
+
+static const ngx_http_prom_metrics_kind_t  ngx_http_prom_metrics_kinds[] = {
+    { "counter", "counter", ngx_string("_total") },
+    { "gauge", "gauge", ngx_null_string },
+    { "histogram", "histogram", ngx_null_string },
+    { "gauge", "info", ngx_string("_info") }
+};
+
+
+/* as ngx_prom_counters_t has them */
+
+static const char  *ngx_http_prom_metrics_code[NGX_PROM_CODES] = {
+    "code=\"aborted\"",
+    "code=\"1xx\"",
+    "code=\"2xx\"",
+    "code=\"3xx\"",
+    "code=\"4xx\"",
+    "code=\"5xx\""
+};
+
+
+const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
+
+    { ngx_string("monitoring_proxy_build_info"),
+      NGX_HTTP_PROM_METRICS_INFO, "",
+      "Version of the module and of the nginx that it was built for.",
+      ngx_http_prom_metrics_build,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0, 0 },
+
+    { ngx_string("monitoring_proxy_targets"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Targets that are loaded.",
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, targets), 0 },
+
+    { ngx_string("monitoring_proxy_targets_up"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Targets whose last scrape was answered by 200, whole.",
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, up), 0 },
+
+    { ngx_string("monitoring_proxy_targets_down"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Targets whose last scrape failed.",
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, down), 0 },
+
+    { ngx_string("monitoring_proxy_targets_unscraped"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Targets that were not scraped yet.",
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, unscraped), 0 },
+
+    { ngx_string("monitoring_proxy_targets_reloads_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Reloads of the targets file while running, by result.",
+      ngx_http_prom_metrics_reloads,
+      2 * NGX_HTTP_PROM_METRICS_SAMPLE, 0, 0 },
+
+    { ngx_string("monitoring_proxy_targets_last_reload_successful"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Whether the targets file was loaded when it was last read.",
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, successful), 0 },
+
+    { ngx_string("monitoring_proxy_targets_last_reload_success_timestamp_"
+                 "seconds"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "seconds",
+      "When the targets in use were loaded.",
+      ngx_http_prom_metrics_loaded,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, loaded), 0 },
+
+    { ngx_string("monitoring_proxy_targets_last_reload_duration_seconds"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "seconds",
+      "How long it took to load the targets in use.",
+      ngx_http_prom_metrics_loaded,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, took), 0 },
+
+    { ngx_string("monitoring_proxy_targets_last_reload_error_info"),
+      NGX_HTTP_PROM_METRICS_INFO, "",
+      "Why the targets file could not be loaded when it was last read.",
+      ngx_http_prom_metrics_reason,
+      NGX_HTTP_PROM_METRICS_SAMPLE + 2 * NGX_PROM_REASON_MAX, 0, 0 },
+
+    { ngx_string("monitoring_proxy_zone_size_bytes"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "bytes",
+      "Size of the shared memory zone.",
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, size), 0 },
+
+    { ngx_string("monitoring_proxy_zone_used_bytes"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "bytes",
+      "Bytes of the zone that the targets and replacing them take.",
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, used), 0 },
+
+    { ngx_string("monitoring_proxy_zone_targets_max"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Targets that the zone has counters for.",
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, capacity), 0 },
+
+    /* of all targets together, also of such that are gone */
+
+    { ngx_string("monitoring_proxy_scrapes_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Scrapes by the class of their status, or aborted by the scraper.",
+      ngx_http_prom_metrics_codes,
+      NGX_PROM_CODES * NGX_HTTP_PROM_METRICS_SAMPLE, 0, 0 },
+
+    { ngx_string("monitoring_proxy_scrape_duration_seconds"),
+      NGX_HTTP_PROM_METRICS_HISTOGRAM, "seconds",
+      "How long scrapes took.",
+      ngx_http_prom_metrics_durations,
+      (NGX_PROM_BUCKETS + 2) * NGX_HTTP_PROM_METRICS_SAMPLE, 0, 0 },
+
+    { ngx_string("monitoring_proxy_scrape_body_bytes_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "bytes",
+      "Bytes of the bodies that scrapes were answered with.",
+      ngx_http_prom_metrics_bytes,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0, 0 },
+
+    { ngx_string("monitoring_proxy_connections_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Connections to targets that scrapes used, new or kept ones.",
+      ngx_http_prom_metrics_connections,
+      2 * NGX_HTTP_PROM_METRICS_SAMPLE, 0, 0 },
+
+    /* of each target */
+
+    { ngx_string("monitoring_proxy_target_up"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Whether the last scrape was answered by 200, whole.",
+      ngx_http_prom_metrics_up,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0, 1 },
+
+    { ngx_string("monitoring_proxy_target_scrapes_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Scrapes by the class of their status, or aborted by the scraper.",
+      ngx_http_prom_metrics_codes,
+      NGX_HTTP_PROM_METRICS_SAMPLES(NGX_PROM_CODES), 0, 1 },
+
+    { ngx_string("monitoring_proxy_target_scrape_duration_seconds"),
+      NGX_HTTP_PROM_METRICS_HISTOGRAM, "seconds",
+      "How long scrapes took.",
+      ngx_http_prom_metrics_durations,
+      NGX_HTTP_PROM_METRICS_SAMPLES(NGX_PROM_BUCKETS + 2), 0, 1 },
+
+    { ngx_string("monitoring_proxy_target_scrape_body_bytes_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "bytes",
+      "Bytes of the bodies that scrapes were answered with.",
+      ngx_http_prom_metrics_bytes,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0, 1 },
+
+    { ngx_string("monitoring_proxy_target_connections_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Connections to the target that scrapes used, new or kept ones.",
+      ngx_http_prom_metrics_connections,
+      NGX_HTTP_PROM_METRICS_SAMPLES(2), 0, 1 },
+
+    { ngx_string("monitoring_proxy_target_last_success_age_seconds"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "seconds",
+      "Time since the last scrape that was answered by 200, whole.",
+      ngx_http_prom_metrics_age,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0, 1 },
+
+    { ngx_null_string, 0, NULL, NULL, NULL, 0, 0, 0 }
+};
+
+
+u_char *
+ngx_http_prom_metrics_describe(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    ngx_str_t                            name;
+    const ngx_http_prom_metrics_kind_t  *kind;
+
+    kind = &ngx_http_prom_metrics_kinds[family->type];
+    name = family->name;
+
+    if (!m->openmetrics) {
+        return ngx_sprintf(p, "# HELP %V %s\n# TYPE %V %s\n",
+                           &name, family->help, &name, kind->text);
+    }
+
+    name.len -= kind->suffix.len;
+
+    p = ngx_sprintf(p, "# TYPE %V %s\n", &name, kind->openmetrics);
+
+    if (family->unit[0]) {
+        p = ngx_sprintf(p, "# UNIT %V %s\n", &name, family->unit);
+    }
+
+    return ngx_sprintf(p, "# HELP %V %s\n", &name, family->help);
+}
+
+
+static u_char *
+ngx_http_prom_metrics_build(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    p = ngx_http_prom_metrics_sample(p, m, family, "",
+                                     "version=\"" NGX_PROM_VERSION "\","
+                                     "nginx=\"" NGINX_VERSION "\"");
+    return ngx_sprintf(p, "1\n");
+}
+
+
+static u_char *
+ngx_http_prom_metrics_number(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    uint64_t  *n;
+
+    n = (uint64_t *) ((u_char *) m + family->offset);
+
+    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
+    return ngx_sprintf(p, "%uL\n", *n);
+}
+
+
+static u_char *
+ngx_http_prom_metrics_reloads(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    p = ngx_http_prom_metrics_sample(p, m, family, "", "result=\"success\"");
+    p = ngx_sprintf(p, "%uL\n", m->info.successes);
+
+    p = ngx_http_prom_metrics_sample(p, m, family, "", "result=\"failure\"");
+    return ngx_sprintf(p, "%uL\n", m->info.failures);
+}
+
+
+static u_char *
+ngx_http_prom_metrics_loaded(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    uint64_t  *ms;
+
+    if (m->loaded == 0) {
+        return p;
+    }
+
+    ms = (uint64_t *) ((u_char *) m + family->offset);
+
+    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
+    p = ngx_http_prom_metrics_seconds(p, *ms);
+    return ngx_sprintf(p, "\n");
+}
+
+
+static u_char *
+ngx_http_prom_metrics_reason(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    ngx_str_t  reason;
+
+    if (!m->info.failed) {
+        return p;
+    }
+
+    reason.len = m->info.reason_len;
+    reason.data = m->info.reason;
+
+    p = ngx_sprintf(p, "%V{reason=\"", &family->name);
+    p = ngx_http_prom_escape_label(p, &reason);
+    return ngx_sprintf(p, "\"} 1\n");
+}
+
+
+static u_char *
+ngx_http_prom_metrics_up(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    if (m->counters->scraped == 0) {
+        return p;
+    }
+
+    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
+    return ngx_sprintf(p, "%d\n", m->counters->up);
+}
+
+
+static u_char *
+ngx_http_prom_metrics_codes(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_PROM_CODES; i++) {
+        p = ngx_http_prom_metrics_sample(p, m, family, "",
+                                         ngx_http_prom_metrics_code[i]);
+        p = ngx_sprintf(p, "%uA\n", m->counters->codes[i]);
+    }
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_prom_metrics_durations(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    u_char      *last, le[sizeof("le=\"4294967.295\"")];
+    ngx_uint_t   i;
+    uint64_t     n;
+
+    n = 0;
+
+    for (i = 0; i < NGX_PROM_BUCKETS; i++) {
+        n += m->counters->buckets[i];
+
+        last = ngx_sprintf(le, "le=\"");
+
+        if (i == NGX_PROM_BUCKETS - 1) {
+            last = ngx_sprintf(last, "+Inf");
+
+        } else {
+            last = ngx_http_prom_metrics_seconds(last, ngx_prom_bounds[i]);
+
+            /* OpenMetrics' bounds always have a point */
+
+            if (m->openmetrics && ngx_prom_bounds[i] % 1000 == 0) {
+                last = ngx_sprintf(last, ".0");
+            }
+        }
+
+        ngx_sprintf(last, "\"%Z");
+
+        p = ngx_http_prom_metrics_sample(p, m, family, "_bucket",
+                                         (char *) le);
+        p = ngx_sprintf(p, "%uL\n", n);
+    }
+
+    p = ngx_http_prom_metrics_sample(p, m, family, "_sum", "");
+    p = ngx_http_prom_metrics_seconds(p, m->counters->duration);
+    p = ngx_sprintf(p, "\n");
+
+    p = ngx_http_prom_metrics_sample(p, m, family, "_count", "");
+    return ngx_sprintf(p, "%uL\n", n);
+}
+
+
+static u_char *
+ngx_http_prom_metrics_bytes(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
+    return ngx_sprintf(p, "%uA\n", m->counters->bytes);
+}
+
+
+static u_char *
+ngx_http_prom_metrics_connections(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    p = ngx_http_prom_metrics_sample(p, m, family, "", "state=\"new\"");
+    p = ngx_sprintf(p, "%uA\n", m->counters->connects);
+
+    p = ngx_http_prom_metrics_sample(p, m, family, "", "state=\"reused\"");
+    return ngx_sprintf(p, "%uA\n", m->counters->reuses);
+}
+
+
+static u_char *
+ngx_http_prom_metrics_age(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    uint64_t     now, succeeded;
+    ngx_time_t  *tp;
+
+    succeeded = m->counters->succeeded;
+
+    if (succeeded == 0) {
+        return p;
+    }
+
+    tp = ngx_timeofday();
+    now = (uint64_t) tp->sec * 1000 + tp->msec;
+
+    /* the clock may have been set back */
+
+    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
+    p = ngx_http_prom_metrics_seconds(p, now - ngx_min(now, succeeded));
+    return ngx_sprintf(p, "\n");
+}
+
+
+/* all of a sample but its value */
+
+static u_char *
+ngx_http_prom_metrics_sample(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family, const char *suffix,
+    const char *label)
+{
+    p = ngx_sprintf(p, "%V%s", &family->name, suffix);
+
+    if (m->label.len || label[0]) {
+        p = ngx_sprintf(p, "{%V%s%s}", &m->label,
+                        (m->label.len && label[0]) ? "," : "", label);
+    }
+
+    *p++ = ' ';
+
+    return p;
+}
+
+
+/* decimals as far as there are any: 5, 0.05, 1.234 */
+
+static u_char *
+ngx_http_prom_metrics_seconds(u_char *p, uint64_t ms)
+{
+    p = ngx_sprintf(p, "%uL", ms / 1000);
+
+    if (ms % 1000) {
+        p = ngx_sprintf(p, ".%03uL", ms % 1000);
+
+        while (p[-1] == '0') {
+            p--;
+        }
+    }
+
+    return p;
+}
