@@ -242,7 +242,7 @@ ngx_http_prom_proxy_init_module(ngx_cycle_t *cycle)
 
     if (pmcf->prepared) {
         registry = ngx_http_prom_registry(pmcf->zone);
-        ngx_str_null(&reason);
+        ngx_str_set(&reason, "");
 
         ngx_prom_registry_commit(registry);
         ngx_prom_registry_report(registry, &pmcf->id, &reason, pmcf->took, 0);

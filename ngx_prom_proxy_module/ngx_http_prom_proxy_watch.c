@@ -276,7 +276,7 @@ ngx_http_prom_watch_load(ngx_http_prom_watch_t *watch)
                   + (end.tv_usec - start.tv_usec) / 1000;
 
     if (rc == NGX_OK) {
-        ngx_str_null(&reason);
+        ngx_str_set(&reason, "");
 
     } else if (watch->errors.nelts) {
         reason = *(ngx_str_t *) watch->errors.elts;

@@ -57,11 +57,13 @@ sub times_said {
 $nginx->configure(workers => 2, targets => lines('goes'), zone => '2m',
     registry => 'prom_proxy_targets %%DIR%%/targets;')->start;
 
-my $scraper = Scraper->new($nginx->port, '/stays/metrics', qr/./);
-my @workers = $nginx->workers;
-
 is(join(' ', map { status($_) } qw(stays goes renamed)), '200 200 404',
     'the first set of targets');
+
+await(sub { $nginx->workers == 2 });
+
+my @workers = $nginx->workers;
+my $scraper = Scraper->new($nginx->port, '/stays/metrics', qr/./);
 
 # the ways to change a file
 
