@@ -486,6 +486,25 @@ ngx_http_prom_proxy_late(ngx_event_t *ev)
         return;
     }
 
+#if (NGX_HTTP_CACHE)
+
+    if (r->cache && r->cache->waiting) {
+
+        /* let the wait for another's answer find that it was too long */
+
+        e = &r->cache->wait_event;
+        r->cache->wait_time = ngx_current_msec;
+
+        if (e->timer_set) {
+            ngx_del_timer(e);
+        }
+
+        e->handler(e);
+        return;
+    }
+
+#endif
+
     if (r->upstream == NULL || r->upstream->peer.connection == NULL) {
         return;
     }
