@@ -12,9 +12,13 @@ use IO::Socket::INET;
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(command config cpu listening load_requests median
-    module nginx note peak pss quartiles ratio spread start start_here stop
-    table work workers write_file);
+our @EXPORT = qw(address command config cpu exporter instructions listening
+    load_requests median module module_config name nginx note peak pss
+    quartiles ratio resident spread start start_here stop table work workers
+    write_file EXPORTER);
+
+use constant EXPORTER => 19100;
+use constant COUNTED  => 200;     # scrapes whose instructions are counted
 
 my $work = tempdir('bench-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 my @masters;
@@ -80,19 +84,117 @@ sub command
 
 sub config
 {
-    my ($name, $main, $http) = @_;
+    my ($name, $main, $http, $connections) = @_;
+
+    $connections ||= 1024;
 
     return write_file("$name.conf", <<"END");
 $main
 user root;
 pid $work/$name.pid;
 error_log $work/$name.log;
-events { worker_connections 1024; }
+events { worker_connections $connections; }
 http {
     access_log off;
 $http
 }
 END
+}
+
+
+# a target's address, another one for each; the exporter is behind them all
+
+sub address
+{
+    my ($number) = @_;
+
+    return sprintf '127.%d.%d.%d:%d', 1 + ($number >> 16),
+        $number >> 8 & 255, $number & 255, EXPORTER;
+}
+
+
+# and its name, all of one width, so that 10 and 50,000 differ in nothing else
+
+sub name
+{
+    return sprintf 'host-%05d', $_[0];
+}
+
+
+# An exporter, as far as nginx can tell, with an answer of that many bytes: on
+# all addresses of 127.0.0.0/8, and on ::1, as sshd listens.
+
+sub exporter
+{
+    my ($bytes) = @_;
+
+    my $text = '';
+
+    for (my $i = 0; length $text < $bytes; $i++) {
+        $text .= sprintf "node_cpu_seconds_total{cpu=\"%d\",mode=\"idle\"} "
+            . "%.2f\n", $i, $i * 1234.56;
+    }
+
+    mkdir "$work/www";
+    write_file('www/metrics', substr $text, 0, $bytes);
+
+    config('exporter', <<'MAIN', <<"HTTP", 19_900);
+worker_processes 1;
+MAIN
+    server {
+        listen @{[EXPORTER]};
+        listen [::1]:@{[EXPORTER]};
+        root $work/www;
+        types { }
+        default_type "text/plain; version=0.0.4";
+        sendfile on;
+        keepalive_timeout 600s;
+        keepalive_requests 10000000;
+    }
+HTTP
+
+    start('exporter');
+}
+
+
+# A configuration NAME whose targets are in the file NAME.targets, served on a
+# port with the image's buffers. What may differ: "workers"; "options", behind
+# that file's name; "peer", what follows prom_proxy_peer; "upstream" and
+# "locations", more of them; "module", another one.
+
+sub module_config
+{
+    my ($name, $port, %of) = @_;
+
+    $_ //= '' for @of{qw(options peer upstream locations)};
+    $of{workers} //= 1;
+    $of{module} //= module();
+
+    return config($name, <<"MAIN", <<"HTTP", 19_000);
+load_module $of{module};
+worker_processes $of{workers};
+MAIN
+    prom_proxy_zone targets 128m;
+    prom_proxy_targets $work/$name.targets $of{options};
+    upstream prom_proxy { prom_proxy_peer $of{peer}; $of{upstream} }
+    server {
+        listen 127.0.0.1:$port reuseport;
+        absolute_redirect off;
+        keepalive_timeout 600s;
+        keepalive_requests 10000000;
+        proxy_buffer_size 16k;
+        proxy_buffers 4 32k;
+        proxy_max_temp_file_size 0;
+        $of{locations}
+        location \@targets {
+            prom_proxy          targets;
+            proxy_pass          \$prom_proxy_scheme://prom_proxy\$prom_proxy_uri;
+            proxy_http_version  1.1;
+            proxy_set_header    Connection  "";
+            proxy_set_header    Host        \$prom_proxy_host;
+        }
+    }
+HTTP
 }
 
 
@@ -226,7 +328,15 @@ sub pss
 }
 
 
-# kB of memory that it had at once, at most
+# kB of memory that is in use, and that was at once, at most
+
+sub resident
+{
+    my ($pid) = @_;
+
+    return kilobytes("/proc/$pid/status", 'VmRSS');
+}
+
 
 sub peak
 {
@@ -260,6 +370,56 @@ sub load_requests
         $status, $names || 1);
 
     return split ' ', $output;
+}
+
+
+# Instructions of a worker for one scrape, without the kernel's: the same on a
+# busy machine as on an idle one.
+
+sub instructions
+{
+    my ($name, $port, $path) = @_;
+
+    my @collected = map {
+        collected($name, $port, $path, $_)
+    } (COUNTED, 3 * COUNTED);
+
+    return ($collected[1] - $collected[0]) / (2 * COUNTED);
+}
+
+
+sub collected
+{
+    my ($name, $port, $path, $count) = @_;
+
+    my $pid = fork;
+    defined $pid or die "fork: $!\n";
+
+    if ($pid == 0) {
+        exec 'valgrind', '--tool=callgrind', '--callgrind-out-file='
+            . ($ENV{BENCH_CALLGRIND} ? "$ENV{BENCH_CALLGRIND}.$name" : '/dev/null'),
+            "--log-file=$work/valgrind", nginx(), '-p', $work,
+            '-e', "$work/$name.log", '-c', "$work/$name.conf",
+            '-g', 'daemon off; master_process off;'
+            or die "valgrind: $!\n";
+    }
+
+    listening($port);
+    load_requests($port, $path, $count, 200);
+
+    # a signal just before it goes to sleep leaves nginx without a master asleep
+
+    until (waitpid $pid, WNOHANG) {
+        kill 'TERM', $pid;
+        sleep 0.1;
+    }
+
+    open my $fh, '<', "$work/valgrind" or die "valgrind: $!\n";
+    my $log = do { local $/; <$fh> };
+
+    $log =~ /Collected : (\d+)/ or die "valgrind counted nothing:\n$log";
+
+    return $1;
 }
 
 

@@ -24,6 +24,7 @@
 #define LOOKUP_COUNT   100000
 #define LOOKUP_STEP    7919
 #define LOOKUP_LINE    64         /* bytes of a line of targets, at most */
+#define LOOKUP_ZONE    134217728
 
 
 typedef enum {
@@ -35,11 +36,11 @@ typedef enum {
 } lookup_e;
 
 
-static void load(ngx_slab_pool_t *shpool, ngx_uint_t targets);
-static double round_of(ngx_slab_pool_t *shpool, ngx_uint_t targets,
+static ngx_prom_registry_t *load(ngx_uint_t targets);
+static double round_of(ngx_prom_registry_t *registry, ngx_uint_t targets,
     lookup_e what);
-static void look_up(ngx_slab_pool_t *shpool, ngx_uint_t targets, lookup_e what,
-    ngx_uint_t count);
+static void look_up(ngx_prom_registry_t *registry, ngx_uint_t targets,
+    lookup_e what, ngx_uint_t count);
 static void *allocate(void *data, size_t size);
 static void complain(void *data, uint32_t line, uint32_t column,
     const char *reason);
@@ -55,22 +56,22 @@ static u_char  request_pool[4096];
 int
 main(int argc, char **argv)
 {
-    double           none;
-    ngx_uint_t       n, i, what;
-    ngx_slab_pool_t  shpool[LOOKUP_SIZES];
+    double                none;
+    ngx_uint_t            n, i, what;
+    ngx_prom_registry_t  *registry[LOOKUP_SIZES];
 
     static double      took[LOOKUP_SIZES][LOOKUP_KINDS][LOOKUP_ROUNDS];
     static ngx_uint_t  targets[LOOKUP_SIZES] =
                                   { 10, 100, 1000, 10000, 50000, 100000 };
 
     if (argc == 3) {
-        load(&shpool[0], atoi(argv[1]));
-        look_up(&shpool[0], atoi(argv[1]), LOOKUP_ALL, atoi(argv[2]));
+        registry[0] = load(atoi(argv[1]));
+        look_up(registry[0], atoi(argv[1]), LOOKUP_ALL, atoi(argv[2]));
         return 0;
     }
 
     for (n = 0; n < LOOKUP_SIZES; n++) {
-        load(&shpool[n], targets[n]);
+        registry[n] = load(targets[n]);
     }
 
     /* in turns: whatever else the machine does meets all of them */
@@ -78,7 +79,7 @@ main(int argc, char **argv)
     for (i = 0; i < LOOKUP_ROUNDS; i++) {
         for (n = 0; n < LOOKUP_SIZES; n++) {
             for (what = 0; what < LOOKUP_KINDS; what++) {
-                took[n][what][i] = round_of(&shpool[n], targets[n], what);
+                took[n][what][i] = round_of(registry[n], targets[n], what);
             }
         }
     }
@@ -101,16 +102,19 @@ main(int argc, char **argv)
 }
 
 
-static void
-load(ngx_slab_pool_t *shpool, ngx_uint_t targets)
+static ngx_prom_registry_t *
+load(ngx_uint_t targets)
 {
-    char                *text, *p;
-    size_t               size;
-    ngx_uint_t           i;
-    ngx_prom_targets_t   pt;
+    char                 *text, *p;
+    size_t                size;
+    ngx_uint_t            i;
+    ngx_slab_pool_t      *shpool;
+    ngx_prom_targets_t    pt;
 
     text = malloc(targets * LOOKUP_LINE + 1);
-    if (text == NULL) {
+    shpool = calloc(1, sizeof(ngx_slab_pool_t));
+
+    if (text == NULL || shpool == NULL) {
         exit(1);
     }
 
@@ -119,42 +123,46 @@ load(ngx_slab_pool_t *shpool, ngx_uint_t targets)
                      (unsigned) (10000 + i % 50000), (unsigned) i);
     }
 
+    shpool->pfree = LOOKUP_ZONE / ngx_pagesize;
+
     ngx_memzero(&pt, sizeof(ngx_prom_targets_t));
-    ngx_memzero(shpool, sizeof(ngx_slab_pool_t));
 
     pt.alloc = allocate;
     pt.error = complain;
 
     if (ngx_prom_targets_parse(&pt, text, p - text) != 0
-        || ngx_prom_registry_init(shpool) != NGX_OK
-        || ngx_prom_registry_prepare(shpool, &pt, &size) != NGX_OK)
+        || ngx_prom_registry_init(shpool, LOOKUP_ZONE) != NGX_OK
+        || ngx_prom_registry_prepare(shpool->data, &pt, NULL, &size)
+           != NGX_OK)
     {
         fprintf(stderr, "lookup: loading failed\n");
         exit(1);
     }
 
-    ngx_prom_registry_commit(shpool);
+    ngx_prom_registry_commit(shpool->data);
 
     free(text);
+
+    return shpool->data;
 }
 
 
 /* nanoseconds for each of the look-ups */
 
 static double
-round_of(ngx_slab_pool_t *shpool, ngx_uint_t targets, lookup_e what)
+round_of(ngx_prom_registry_t *registry, ngx_uint_t targets, lookup_e what)
 {
     double  start;
 
     start = now();
-    look_up(shpool, targets, what, LOOKUP_COUNT);
+    look_up(registry, targets, what, LOOKUP_COUNT);
 
     return (now() - start) / LOOKUP_COUNT;
 }
 
 
 static void
-look_up(ngx_slab_pool_t *shpool, ngx_uint_t targets, lookup_e what,
+look_up(ngx_prom_registry_t *registry, ngx_uint_t targets, lookup_e what,
     ngx_uint_t count)
 {
     ngx_int_t          rc;
@@ -186,7 +194,7 @@ look_up(ngx_slab_pool_t *shpool, ngx_uint_t targets, lookup_e what,
             continue;
         }
 
-        rc = ngx_prom_registry_find(shpool, &uri, &route, NULL);
+        rc = ngx_prom_registry_find(registry, &uri, &route, NULL);
 
         if (rc != ((what == LOOKUP_UNKNOWN) ? NGX_DECLINED : NGX_OK)) {
             fprintf(stderr, "lookup: wrong answer\n");
@@ -238,28 +246,7 @@ compare(const void *one, const void *two)
 void *
 ngx_slab_alloc(ngx_slab_pool_t *pool, size_t size)
 {
-    return malloc(size);
-}
-
-
-void *
-ngx_slab_calloc(ngx_slab_pool_t *pool, size_t size)
-{
     return calloc(1, size);
-}
-
-
-void
-ngx_slab_free(ngx_slab_pool_t *pool, void *p)
-{
-    free(p);
-}
-
-
-void
-ngx_slab_free_locked(ngx_slab_pool_t *pool, void *p)
-{
-    free(p);
 }
 
 
@@ -280,7 +267,41 @@ ngx_shmtx_unlock(ngx_shmtx_t *mtx)
 
 
 void *
+ngx_palloc(ngx_pool_t *pool, size_t size)
+{
+    return malloc(size);
+}
+
+
+void *
+ngx_pcalloc(ngx_pool_t *pool, size_t size)
+{
+    return calloc(1, size);
+}
+
+
+ngx_int_t
+ngx_pfree(ngx_pool_t *pool, void *p)
+{
+    free(p);
+
+    return NGX_OK;
+}
+
+
+void *
 ngx_pnalloc(ngx_pool_t *pool, size_t size)
 {
     return (size <= sizeof(request_pool)) ? request_pool : NULL;
+}
+
+
+ngx_int_t
+ngx_memn2cmp(u_char *s1, u_char *s2, size_t n1, size_t n2)
+{
+    int  rc;
+
+    rc = memcmp(s1, s2, ngx_min(n1, n2));
+
+    return rc ? rc : (ngx_int_t) n1 - (ngx_int_t) n2;
 }

@@ -70,7 +70,7 @@ sub redirects
 
 # of the registry's own code, with the making of the URI
 
-sub instructions
+sub counted
 {
     my ($targets) = @_;
 
@@ -101,7 +101,7 @@ my @rows;
 for (split /\n/, $output) {
     my ($targets, @took) = split ' ';
 
-    push @rows, [ $targets, sprintf('%.0f', instructions($targets)), @took ];
+    push @rows, [ $targets, sprintf('%.0f', counted($targets)), @took ];
 }
 
 print "## Look-up\n\n",

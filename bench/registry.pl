@@ -10,39 +10,17 @@ use FindBin;
 use List::Util qw(max sum);
 use lib $FindBin::Bin;
 use Bench;
+use Plot;
 
 use constant WORKERS => 2;
 use constant PORT    => 19080;
 
-my @registry = (10, 1_000, 10_000, 50_000, 100_000);
-my @plain    = (10, 1_000, 10_000, 50_000);
+my @registry = (10, 100, 1_000, 10_000, 50_000, 100_000);
+my @plain    = (10, 100, 1_000, 10_000, 50_000);
 
 my $quick = grep { $_ eq '-q' } @ARGV;
 
 @plain = grep { $_ < 50_000 } @plain if $quick;
-
-
-sub port
-{
-    return 10_000 + $_[0] % 50_000;
-}
-
-
-# 127.N.0.1 rather than localhost, which plain nginx would look up in
-# /etc/hosts once a location
-
-sub address
-{
-    return sprintf '127.0.%d.1:%d', $_[0] / 50_000, port($_[0]);
-}
-
-
-# all of one width, so that 10 and 50,000 differ in nothing else
-
-sub name
-{
-    return sprintf 'host-%05d', $_[0];
-}
 
 
 sub registry_config
@@ -172,6 +150,23 @@ for my $targets (0, @plain) {
     $without{$targets} = measure('plain', $runs, $targets);
     push @rows, row('locations', $targets, $without{$targets}, $without{0});
 }
+
+sub line
+{
+    my ($what, $from, $of) = @_;
+
+    return [ $what, map { [ $_, $from->{$_}{$of} ] }
+        grep { $_ && $_ <= 50_000 } sort { $a <=> $b } keys %$from ];
+}
+
+
+my @how = ([ 'plain nginx, a location per target', \%without ],
+    [ 'module', \%with ]);
+
+plot('load', 'Start of nginx', 'start, seconds',
+    map { line(@$_, 'start') } @how);
+plot('memory', 'Memory of all of nginx, two workers', 'memory, MB',
+    map { line(@$_, 'all') } @how);
 
 print "## Registry: load time and memory\n\n";
 

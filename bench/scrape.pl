@@ -7,16 +7,12 @@ use warnings;
 use strict;
 
 use FindBin;
-use POSIX qw(WNOHANG);
-use Time::HiRes qw(sleep);
 use lib $FindBin::Bin;
 use Bench;
 
-use constant BACKEND => 19100;
 use constant A       => 19081;
 use constant B       => 19082;
 use constant BODY    => 90_000;
-use constant COUNTED => 200;
 
 my $quick    = grep { $_ eq '-q' } @ARGV;
 my $pairs    = $quick ? 7 : 61;
@@ -24,38 +20,6 @@ my $requests = $quick ? 500 : 1000;
 my $image    = "$FindBin::Bin/../rootfs/etc/nginx/nginx.conf";
 
 my @instructions;
-
-
-# an exporter, as far as nginx can tell: on both addresses, as sshd listens
-
-sub backend
-{
-    my $text = '';
-
-    for (my $i = 0; length $text < BODY; $i++) {
-        $text .= sprintf "node_cpu_seconds_total{cpu=\"%d\",mode=\"idle\"} "
-            . "%.2f\n", $i, $i * 1234.56;
-    }
-
-    mkdir work() . '/www';
-    write_file('www/metrics', substr $text, 0, BODY);
-
-    config('backend', <<'MAIN', <<"HTTP");
-worker_processes 1;
-MAIN
-    server {
-        listen 127.0.0.1:@{[BACKEND]};
-        listen [::1]:@{[BACKEND]};
-        root @{[work()]}/www;
-        types { }
-        default_type "text/plain; version=0.0.4";
-        sendfile on;
-        keepalive_requests 10000000;
-    }
-HTTP
-
-    start('backend');
-}
 
 
 my $headers = <<'END';
@@ -75,7 +39,7 @@ sub by_module
 {
     my ($name, $port, $peer, $more) = @_;
 
-    write_file("$name.targets", '127.0.0.1:' . BACKEND . " host-1\n"
+    write_file("$name.targets", '127.0.0.1:' . EXPORTER . " host-1\n"
         . join '', map { "127.0.1.1:$_ other-$_\n" } 1001 .. 1999);
 
     config($name, <<"MAIN", <<"HTTP");
@@ -113,13 +77,13 @@ sub by_hand
     config($name, <<'MAIN', <<"HTTP");
 worker_processes 1;
 MAIN
-    upstream host-1 { server 127.0.0.1:@{[BACKEND]}; keepalive 16; }
+    upstream host-1 { server 127.0.0.1:@{[EXPORTER]}; keepalive 16; }
     server {
         listen 127.0.0.1:$port;
         keepalive_requests 10000000;
         location /host-1/ {
             proxy_pass        http://$address/;
-            proxy_set_header  Host  127.0.0.1:@{[BACKEND]};
+            proxy_set_header  Host  127.0.0.1:@{[EXPORTER]};
 $headers$more
         }
     }
@@ -158,7 +122,7 @@ sub image_config
     write_file("$name/upstream.conf",
         "prom_proxy_peer idle=1024 timeout=75s;\n");
     write_file("$name/http.conf", "prom_proxy_targets $dir/targets;\n");
-    write_file("$name/targets", 'localhost:' . BACKEND . " host-1\n");
+    write_file("$name/targets", 'localhost:' . EXPORTER . " host-1\n");
 
     return $text;
 }
@@ -171,7 +135,7 @@ sub without_module
     my ($text) = @_;
 
     my $plain = 'location /host-1/ { proxy_pass http://localhost:'
-        . BACKEND . '/; }';
+        . EXPORTER . '/; }';
 
     $text =~ s{^load_module\s.*}{}m;
     $text =~ s{^\s*\#.*}{}mg;
@@ -208,56 +172,6 @@ sub scrapes
 }
 
 
-# Instructions of a worker for one scrape, without the kernel's: the same on a
-# busy machine as on an idle one.
-
-sub instructions
-{
-    my ($name, $port) = @_;
-
-    my @collected = map {
-        collected($name, $port, $_)
-    } (COUNTED, 3 * COUNTED);
-
-    return ($collected[1] - $collected[0]) / (2 * COUNTED);
-}
-
-
-sub collected
-{
-    my ($name, $port, $count) = @_;
-
-    my $pid = fork;
-    defined $pid or die "fork: $!\n";
-
-    if ($pid == 0) {
-        exec 'valgrind', '--tool=callgrind', '--callgrind-out-file='
-            . ($ENV{BENCH_CALLGRIND} ? "$ENV{BENCH_CALLGRIND}.$name" : '/dev/null'),
-            "--log-file=" . work() . "/valgrind", nginx(), '-p', work(),
-            '-e', work() . "/$name.log", '-c', work() . "/$name.conf",
-            '-g', 'daemon off; master_process off;'
-            or die "valgrind: $!\n";
-    }
-
-    listening($port);
-    load_requests($port, '/host-1/metrics', $count, 200);
-
-    # a signal just before it goes to sleep leaves nginx without a master asleep
-
-    until (waitpid $pid, WNOHANG) {
-        kill 'TERM', $pid;
-        sleep 0.1;
-    }
-
-    open my $fh, '<', work() . '/valgrind' or die "valgrind: $!\n";
-    my $log = do { local $/; <$fh> };
-
-    $log =~ /Collected : (\d+)/ or die "valgrind counted nothing:\n$log";
-
-    return $1;
-}
-
-
 # A B, B A, A B, ...: whatever else the machine does meets both
 
 sub compare
@@ -276,7 +190,8 @@ sub compare
     }
 
     my @ratio = ratio(\@a, \@b);
-    my @counted = (instructions('a', A), instructions('b', B));
+    my @counted = (map { instructions(@$_, '/host-1/metrics') }
+        [ 'a', A ], [ 'b', B ]);
 
     push @instructions, [ $what, map({ sprintf '%.0f', $_ } @counted),
         sprintf('%.3f', $counted[0] / $counted[1]) ];
@@ -290,7 +205,7 @@ sub compare
 
 my @rows;
 
-backend();
+exporter(BODY);
 
 note('scrapes with keepalive');
 by_module('a', A, '', $keepalive);
@@ -299,7 +214,7 @@ push @rows, compare('module / by hand, keepalive', 1.05);
 
 note('scrapes without keepalive');
 by_module('a', A, 'idle=0', '');
-by_hand('b', B, '127.0.0.1:' . BACKEND, '');
+by_hand('b', B, '127.0.0.1:' . EXPORTER, '');
 push @rows, compare('module / by hand, no keepalive', 1.05);
 
 if (-f $image) {

@@ -1,0 +1,63 @@
+package Plot;
+
+# Plots against the number of targets, both axes logarithmic, as SVG in the
+# directory BENCH_PLOTS; none are made without it.
+
+use warnings;
+use strict;
+
+use Exporter qw(import);
+use Bench;
+
+our @EXPORT = qw(plot);
+
+# told apart by who sees no red or green, and by the points' shapes
+
+my @colours = qw(0072b2 d55e00 009e73 999999);
+my @points  = (7, 5, 9, 11);
+
+
+# plot(NAME, TITLE, "WHAT, UNIT", [LINE, [TARGETS, VALUE], ...], ...)
+
+sub plot
+{
+    my ($name, $title, $axis, @lines) = @_;
+
+    my $directory = $ENV{BENCH_PLOTS} or return;
+
+    my $script = <<"END";
+set terminal svg size 760,440 background rgb 'white' font 'sans-serif,14'
+set output '$directory/$name.svg'
+set title '$title' font ',16'
+set xlabel 'targets'
+set ylabel '$axis'
+set logscale xy
+set xrange [7:70000]
+set xtics ('10' 10, '100' 100, '1,000' 1000, '10,000' 10000, '50,000' 50000)
+set format y '%g'
+set offsets 0, 0, graph 0.1, graph 0.1
+set grid xtics ytics linecolor rgb '#dddddd'
+set border 3 linecolor rgb '#888888'
+set tics nomirror textcolor rgb '#222222'
+set key outside below
+END
+
+    my @plots;
+
+    for my $i (0 .. $#lines) {
+        my ($line, @values) = @{ $lines[$i] };
+
+        $script .= "\$line$i << EOD\n"
+            . join('', map { "$_->[0] $_->[1]\n" } @values) . "EOD\n";
+
+        push @plots, "\$line$i title '$line' with linespoints linewidth 2 "
+            . "pointsize 0.8 pointtype $points[$i] "
+            . "linecolor rgb '#$colours[$i]'";
+    }
+
+    write_file("$name.gnuplot", $script . 'plot ' . join(', ', @plots) . "\n");
+    command('gnuplot', work() . "/$name.gnuplot");
+}
+
+
+1;
