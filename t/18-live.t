@@ -219,6 +219,27 @@ is(join(' ', map { status($_) } qw(stays k-1 k-5000 both-5-1)),
 is(scalar(grep { /^[45]/ } @wrong), 0,
     "no scrape got a wrong answer; $right were right");
 
+# a million lines
+
+SKIP: {
+    skip 'a million lines take minutes here', 3 if $slow;
+
+    $conf =~ s/(prom_proxy_zone targets) \d+k/$1 700m/;
+    $nginx->write('nginx.conf', $conf);
+    $nginx->reload;
+
+    $scraper = Scraper->new($nginx->port, '/stays/metrics', qr/./);
+    $nginx->write('targets', lines(map { "m-$_" } 1 .. 999_999));
+    ok(await(sub { status('m-999999') == 200 }, 60), 'a million are loaded');
+
+    $nginx->write('targets', lines(map { "m-$_" } 1 .. 1_999_999));
+    ok(await(sub { $nginx->log =~ /too small for 2000000 targets/ }, 60),
+        'two million do not fit');
+
+    ($right, @wrong) = $scraper->stop;
+    is("@wrong", '', "none of $right scrapes has failed meanwhile");
+}
+
 # without a master
 
 $nginx->finish(qr/exited on signal 9|too small|shared memory zone .* was locked/);
