@@ -72,7 +72,7 @@ my @forbidden = (
     [ '-D', q{with '-D 7002'
         'get --socks5-hostname localhost:7002 http://localhost/-/ready'} ],
     [ '-W', q{printf 'GET /-/ready HTTP/1.0\r\n\r\n'
-        | ssh -W localhost:80 $S | grep ready} ],
+        | ssh -W localhost:80 $S | grep Ready} ],
     [ '-R on all addresses', q{with '-R *:20001:localhost:9100' true} ],
     [ '-R on 0.0.0.0', q{with '-R 0.0.0.0:20001:localhost:9100' true} ],
     [ '-R on an empty address', q{with '-R :20001:localhost:9100' true} ],

@@ -92,7 +92,7 @@ sub looked_at {
     my %seen;
 
     await(10, sub {
-        $seen{$_} = 1 for $proxy->pids(qr/^sleep 1\b/);
+        $seen{$_} = 1 for $proxy->pids(qr/^sleep 0\.5\b/);
         keys %seen > 2 }) or die 'the file is not looked at: ', $proxy->logs;
 }
 
