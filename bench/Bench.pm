@@ -158,25 +158,26 @@ HTTP
 
 
 # A configuration NAME whose targets are in the file NAME.targets, served on a
-# port with the image's buffers. What may differ: "workers"; "options", behind
-# that file's name; "peer", what follows prom_proxy_peer; "upstream" and
-# "locations", more of them; "module", another one.
+# port with the image's buffers. What may differ: "workers"; "main", more of the
+# main part; "options", behind that file's name; "peer", what follows
+# prom_proxy_peer; "locations", more of them; "module", another one.
 
 sub module_config
 {
     my ($name, $port, %of) = @_;
 
-    $_ //= '' for @of{qw(options peer upstream locations)};
+    $_ //= '' for @of{qw(main options peer locations)};
     $of{workers} //= 1;
     $of{module} //= module();
 
     return config($name, <<"MAIN", <<"HTTP", 19_000);
 load_module $of{module};
 worker_processes $of{workers};
+$of{main}
 MAIN
     prom_proxy_zone targets 128m;
     prom_proxy_targets $work/$name.targets $of{options};
-    upstream prom_proxy { prom_proxy_peer $of{peer}; $of{upstream} }
+    upstream prom_proxy { prom_proxy_peer $of{peer}; }
     server {
         listen 127.0.0.1:$port reuseport;
         absolute_redirect off;

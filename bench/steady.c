@@ -26,7 +26,7 @@
 #include "client.h"
 
 
-#define STEADY_CONNECTIONS  256
+#define STEADY_CONNECTIONS  1024
 #define STEADY_FIRST        16
 #define STEADY_TIMEOUT      10e6      /* microseconds */
 
