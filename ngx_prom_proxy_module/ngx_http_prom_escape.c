@@ -101,34 +101,50 @@ ngx_http_prom_escape_html(u_char *dst, const ngx_str_t *text)
 }
 
 
-/* the exposition formats have no escape for anything else */
+/*
+ * The exposition formats have no escape for anything else, and a page with
+ * something that isn't UTF-8 is refused as a whole.
+ */
 
 u_char *
 ngx_http_prom_escape_label(u_char *dst, const ngx_str_t *text)
 {
+    size_t         n;
     const u_char  *p, *last;
 
     p = text->data;
     last = p + text->len;
 
-    for ( /* void */ ; p < last; p++) {
+    while (p < last) {
 
-        switch (*p) {
-
-        case '\n':
+        if (*p == '\n') {
             *dst++ = '\\';
             *dst++ = 'n';
-            break;
-
-        case '\\':
-        case '"':
-            *dst++ = '\\';
-            *dst++ = *p;
-            break;
-
-        default:
-            *dst++ = *p;
+            p++;
+            continue;
         }
+
+        if (*p == '\\' || *p == '"') {
+            *dst++ = '\\';
+            *dst++ = *p++;
+            continue;
+        }
+
+        if (*p < 0x80) {
+            *dst++ = *p++;
+            continue;
+        }
+
+        n = ngx_http_prom_utf8(p, last);
+
+        if (n == 0) {
+            *dst++ = '?';
+            p++;
+            continue;
+        }
+
+        dst = ngx_cpymem(dst, p, n);
+        p += n;
     }
 
     return dst;

@@ -8,6 +8,7 @@ use strict;
 
 use File::Temp;
 use FindBin;
+use IO::Uncompress::Gunzip qw(gunzip);
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -230,6 +231,12 @@ END
 location = /metrics { prom_proxy_metrics; }
 location = /few { prom_proxy_metrics per_target=off; }
 location = /many { prom_proxy_metrics per_target=on; }
+location = /gzip {
+    charset utf-8;
+    gzip on;
+    gzip_types text/plain application/openmetrics-text;
+    prom_proxy_metrics;
+}
 CONF
 
 $s = samples();
@@ -381,7 +388,7 @@ my @accept = (
     [ $text, 'text first', 'application/openmetrics-text;q=0.5,'
         . 'text/plain;version=0.0.4;q=0.9' ],
     [ $text, 'a later version', 'application/openmetrics-text;version=2.0.0' ],
-    [ $text, 'an older version', 'application/openmetrics-text;version=0.0.1' ],
+    [ $text, 'an older one', 'application/openmetrics-text;version=0.0.1' ],
     [ $text, 'OpenMetrics refused', 'application/openmetrics-text;q=0,*/*' ],
     [ $text, 'nothing that we have', 'application/json' ],
     [ $text, 'a longer type', 'application/openmetrics-texts' ],
@@ -396,6 +403,20 @@ for (@accept) {
 
     is($r->{headers}{'content-type'}, $type, "Accept: $what");
     is($r->{headers}{vary}, 'Accept', 'Vary: Accept');
+}
+
+# what nginx does to it
+
+for (['*/*', $text], [$prometheus3, $openmetrics]) {
+    my ($accept, $type) = @$_;
+    my $r = $nginx->get('/gzip',
+        headers => [ "Accept: $accept", 'Accept-Encoding: gzip' ]);
+
+    is($r->{headers}{'content-encoding'}, 'gzip', "gzip: $type");
+    is($r->{headers}{'content-type'}, $type, 'gzip: with its type, once');
+    gunzip(\$r->{body}, \my $plain);
+    is(parse($plain, $type eq $openmetrics)->{complaints}, '',
+        'gzip: a valid page');
 }
 
 # methods
@@ -444,7 +465,8 @@ my ($info) = grep { /^targets_last_reload_error_info/ } keys %$s;
 my ($reason) = ($info // '') =~ /^\w+\{reason="(.*)"\}$/;
 
 $reason =~ s/\\(.)/$1/g;
-like($reason, qr/^\Q$file\E:2:\d+: name "a.*" has/, 'the reason, with its place');
+like($reason, qr/^\Q$file\E:2:\d+: name "a.*" has/,
+    'the reason, with its place');
 ok(Nginx::await(sub { $nginx->log =~ /: \Q$reason\E$/m }),
     'it is what the log says');
 is($s->{$info}, 1, 'its value is 1');
@@ -459,6 +481,21 @@ is($s->{targets_last_reload_successful}, 1, 'it is a success');
 is($s->{'targets_reloads_total{result="success"}'}, 1, 'which is counted');
 is($s->{'targets_reloads_total{result="failure"}'}, 1, 'beside the failure');
 ok(!(grep { /error_info/ } keys %$s), 'there is no reason any more');
+
+$nginx->finish;
+
+# one that Prometheus would refuse, and all of the page with it
+
+my $name = "t\xc3\xa4rg\xe4ts";
+
+$nginx = Nginx->new;
+$nginx->write($name, '');
+$nginx->configure(registry => "prom_proxy_targets %%DIR%%/$name interval=20ms;",
+    server => 'location = /metrics { prom_proxy_metrics; }')->start;
+
+$nginx->write($name, "nonsense\n");
+ok(Nginx::await(sub { $nginx->get('/metrics')->{body}
+    =~ m{reason="[^"]*/t\xc3\xa4rg\?ts:1:} }), 'what is not UTF-8 is replaced');
 
 $nginx->finish;
 
