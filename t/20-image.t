@@ -255,9 +255,9 @@ my $host_key = write_file(directory() . '/ssh_host_ed25519_key',
 my @dropped = map { ('--cap-add', $_) } qw(SETUID SETGID SYS_CHROOT
     NET_BIND_SERVICE);
 
-$proxy = Proxy->start(targets => $targets, options => [
-    '--read-only', '--tmpfs', '/run', '--cap-drop', 'ALL', @dropped,
-    '--security-opt', 'no-new-privileges',
+$proxy = Proxy->start(targets => $targets, conf => "prom_proxy_share 10s;\n",
+    options => [ '--read-only', '--tmpfs', '/run', '--cap-drop', 'ALL',
+    @dropped, '--security-opt', 'no-new-privileges',
     '-v', "$host_key:/etc/ssh/ssh_host_ed25519_key:ro" ]);
 
 ok($proxy->tunnel(20001, $exporter->port),
@@ -265,6 +265,11 @@ ok($proxy->tunnel(20001, $exporter->port),
     or diag $proxy->{error}, $proxy->logs;
 is(body($proxy, '/external-host-1/metrics'), "200 up /metrics\n",
     'and is scraped through');
+
+$exporter->arrived;
+body($proxy, '/external-host-1/shared') for 1, 2;
+is(scalar $exporter->arrived, 1, 'an own prom_proxy_share holds for targets');
+
 isnt($proxy->exec('touch', '/etc/monitoring/x')->{status}, 0,
     'the root really is read-only');
 is($proxy->exec('monitoring-proxy', 'check')->{status}, 0,
