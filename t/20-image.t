@@ -34,6 +34,9 @@ location /own/ {
 location /external-host-1/special/ {
     return 200 "special\n";
 }
+location = /metrics {
+    return 200 "mine: metrics\n";
+}
 location / {
     return 200 "mine: $uri\n";
 }
@@ -196,6 +199,8 @@ is(body($proxy, '/own/metrics'), "200 up /base/metrics\n",
     'an own location is proxied to');
 is(body($proxy, '/elsewhere'), "200 mine: /elsewhere\n",
     'location / takes the rest');
+is(body($proxy, '/metrics'), "200 mine: metrics\n",
+    'an own location takes the place of a page');
 is($proxy->exec('sh', '-c', 'monitoring-proxy targets --json 2> /dev/null')
     ->{out}, "[]\n", 'without a file there are no targets');
 is($proxy->scrape('/-/ready')->{status}, 200, 'it is ready');

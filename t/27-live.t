@@ -7,6 +7,7 @@ use warnings;
 use strict;
 
 use FindBin;
+use JSON::PP;
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -104,6 +105,16 @@ sub scrape_on {
 }
 
 
+sub metric {
+    my ($proxy, $name) = @_;
+
+    my ($value) = $proxy->scrape('/metrics')->{body}
+        =~ /^monitoring_proxy_\Q$name\E (\S+)$/m;
+
+    return $value;
+}
+
+
 sub count {
     my ($proxy, $pattern) = @_;
 
@@ -134,6 +145,9 @@ write_file($file, text('third'));
 takes($proxy, 'third', 'second', 'in place');
 
 unlink $file;
+ok(await($seconds, sub {
+    metric($proxy, 'targets_last_reload_successful') eq '0' }),
+    'deleted: it is noticed');
 is(status($proxy, '/third/metrics'), 200, 'deleted: the targets stay');
 
 write_file($file, text('fourth'));
@@ -158,6 +172,11 @@ my $mistake = "$path:2:17: name \"b/../c\" has \"..\" in it";
 replace($file, text('b/../c', 'seventh'));
 ok(await($seconds, sub { $proxy->logs =~ /\Q$mistake\E/ }),
     'a mistake: the log says where and what');
+like($proxy->scrape('/metrics')->{body},
+    qr/^monitoring_proxy_targets_last_reload_error_info\{reason="
+        \Q${\ ($mistake =~ s{"}{\\"}gr) }\E/mx, 'a mistake: so does /metrics');
+is(metric($proxy, 'targets_last_reload_successful'), 0,
+    'a mistake: a metric to alert on');
 is(status($proxy, '/sixth/metrics'), 200, 'a mistake: the targets stay');
 is(status($proxy, '/seventh/metrics'), 404, 'a mistake: none is taken');
 
@@ -167,6 +186,10 @@ is(count($proxy, qr/\Q$mistake\E/), 1, 'a mistake: it is told once');
 
 replace($file, text('eighth'));
 takes($proxy, 'eighth', 'sixth', 'mended');
+is(metric($proxy, 'targets_last_reload_successful'), 1,
+    'mended: the metric says so');
+unlike($proxy->scrape('/metrics')->{body}, qr/last_reload_error_info\{/,
+    'mended: the reason is gone');
 
 my ($scrapes, @wrong) = $stop->();
 cmp_ok($scrapes, '>', 100, 'all the while it was scraped');
@@ -245,12 +268,15 @@ $proxy->remove;
 
 $directory = directory();
 $proxy = Proxy->start(options => [ '-v', "$directory:/etc/monitoring:ro" ]);
+is(status($proxy, '/targets'), 503, 'no file: /targets has no answer yet');
 is(status($proxy, '/-/ready'), 200, 'no file: it is ready for one');
 ok(!$proxy->may_bind(20001), 'no file: no port can be listened on');
 
 write_file("$directory/targets", text());
-ok($proxy->tunnel(20001, $exporter->port) && await($seconds, sub {
-    status($proxy, '/a/metrics') == 200 }), 'a first file: it is scraped');
+ok(await($seconds, sub { status($proxy, '/targets') == 200 }),
+    'a first file: /targets has it') or diag $proxy->logs;
+ok($proxy->tunnel(20001, $exporter->port)
+    && status($proxy, '/a/metrics') == 200, 'a first file: it is scraped');
 $proxy->remove;
 
 # where any port was allowed, as there were own locations alone
@@ -274,6 +300,24 @@ $proxy->remove;
 
 
 # the address that scrapers are given
+
+sub discovered {
+    my ($address) = @_;
+
+    my $proxy = Proxy->start(targets => text(),
+        env => { MONITORING_PROXY_ADVERTISE => $address });
+    my $groups = eval { decode_json($proxy->scrape('/targets')->{body}) };
+    $proxy->remove;
+
+    return join ' ', $groups->[0]{labels}{__scheme__} // 'none',
+        @{ $groups->[0]{targets} // [] };
+}
+
+is(discovered('proxy.example.com:8000'), 'http proxy.example.com:8000',
+    'a host and port is advertised');
+is(discovered('https://proxy.example.com'), 'https proxy.example.com:443',
+    'a scheme and host is');
+is(discovered('[fd00::2]:8000'), 'http [fd00::2]:8000', 'an IPv6 address is');
 
 for my $address ('http://', 'proxy:0', 'proxy:65536', 'proxy:x', 'ftp://proxy',
     'proxy/', 'http://proxy/', 'fd00::2', 'a b', '-proxy', 'proxy;', '$host',
