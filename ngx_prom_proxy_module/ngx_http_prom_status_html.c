@@ -78,9 +78,11 @@ void
 ngx_http_prom_status_top(ngx_http_prom_status_ctx_t *ctx)
 {
     ngx_str_t                     reason;
+    ngx_uint_t                    some;
     ngx_http_prom_status_text_t  *text;
 
     text = &ctx->text;
+    some = (ctx->loaded && ctx->info.targets);
 
     if (ctx->info.failed) {
         reason.data = ctx->info.reason;
@@ -90,12 +92,12 @@ ngx_http_prom_status_top(ngx_http_prom_status_ctx_t *ctx)
         ngx_http_prom_status_print(text,
             "<div class=\"failure\" role=\"alert\"><strong>The targets file "
             "was refused%s</strong> <code>",
-            ctx->loaded ? ", the targets below are the old ones:" : ":");
+            some ? ", the targets below are the old ones:" : ":");
         ngx_http_prom_status_html(text, &reason);
         ngx_http_prom_status_print(text, "</code></div>\n");
     }
 
-    if (!ctx->loaded || ctx->info.targets == 0) {
+    if (!some) {
         ngx_http_prom_status_empty(ctx);
         return;
     }
