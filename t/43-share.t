@@ -349,10 +349,17 @@ $nginx = Nginx->new;
 $gate = $nginx->dir . '/gate';
 $target = Backend->new(answer => sub { sleep 0.5; Backend::ok(@_) });
 $nginx->configure(workers => 2, http => 'prom_proxy_share 60;',
+    server => 'location = /metrics { prom_proxy_metrics; }',
     targets => '127.0.0.1:' . $target->port . " t\n")->start;
 @answers = map { read_response($_) } map { ask('/t/metrics') } 1 .. 20;
 is(scalar(grep { $_->{status} == 200 } @answers), 20, 'over two workers: 20');
 is(scalar $target->arrived, 1, 'scrapes are one request');
+
+my $metrics = $nginx->get('/metrics')->{body};
+like($metrics, qr/_target_scrapes_total\{target="t",code="2xx"\} 20$/m,
+    'they all count');
+like($metrics, qr/_target_connections_total\{target="t",state="new"\} 1$/m,
+    'for one connection');
 $nginx->finish;
 
 # mistakes

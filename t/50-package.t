@@ -105,6 +105,9 @@ sub scrape {
 ok(await(20, sub { scrape('/this-host/metrics') =~ /\r\n\r\nup 1\n\z/ }),
     'a scrape goes through') or diag scrape('/this-host/metrics');
 
+like(scrape('/metrics'), qr/^monitoring_proxy_targets 1$/m,
+    'and the own metrics are there');
+
 my $listed = shell("dpkg -L $package")->{out};
 
 unlike($listed, qr{^/etc/nginx/conf\.d/}m,
