@@ -14,7 +14,7 @@ use Bench;
 our @EXPORT = qw(away fetch forget_gaps load_begin load_end metric
     start_watched);
 
-use constant RECORDS => 64;      # of gap.c, of six numbers of 8 bytes
+use constant RECORDS => 64;      # of gap.c, of seven numbers of 8 bytes
 use constant SLOW    => 2;       # seconds that a slow reader stops for
 
 my $gaps = work() . '/gaps';
@@ -33,7 +33,7 @@ sub start_watched
 {
     my ($name) = @_;
 
-    write_file('gaps', "\0" x (RECORDS * 6 * 8));
+    write_file('gaps', "\0" x (RECORDS * 7 * 8));
 
     local $ENV{BENCH_GAP} = $gaps;
     local $ENV{LD_PRELOAD} = $ENV{BENCH_GAP_LIBRARY}
@@ -46,28 +46,31 @@ sub start_watched
 sub forget_gaps
 {
     open my $fh, '+<', $gaps or die "$gaps: $!\n";
-    print $fh "\0" x (RECORDS * 6 * 8);
+    print $fh "\0" x (RECORDS * 7 * 8);
     close $fh or die "$gaps: $!\n";
 }
 
 
-# Of all workers since then: the longest gap in ms, the longest busy one, and
-# the numbers of gaps and of busy gaps that are longer than 10 ms.
+# Of all workers since then: the longest gap in ms, the longest busy one, the
+# longest run, and the numbers of gaps and of busy gaps over 10 ms.
 
 sub away
 {
     open my $fh, '<:raw', $gaps or die "$gaps: $!\n";
     my @numbers = unpack 'Q*', do { local $/; <$fh> };
-    my %of = map { $_ => 0 } qw(longest busy many many_busy gaps);
+    my %of = map { $_ => 0 } qw(longest busy run many many_busy gaps);
 
-    while (my ($pid, $count, $longest, $busy, $many, $many_busy)
-        = splice @numbers, 0, 6)
-    {
+    while (my ($pid, $count, @times) = splice @numbers, 0, 7) {
+        my ($many, $many_busy) = splice @times, 3;
+
         $of{gaps} += $count;
         $of{many} += $many;
         $of{many_busy} += $many_busy;
-        $of{longest} = $longest / 1e6 if $longest / 1e6 > $of{longest};
-        $of{busy} = $busy / 1e6 if $busy / 1e6 > $of{busy};
+
+        for (qw(longest busy run)) {
+            my $took = shift(@times) / 1e6;
+            $of{$_} = $took if $took > $of{$_};
+        }
     }
 
     $of{gaps} or die "no gap was recorded\n";

@@ -7,12 +7,13 @@
  * of 8 bytes in FILE, which must hold zeroes at first, and may be filled with
  * zeroes again to start anew:
  *
- *     pid, gaps, longest gap, longest busy gap, gaps of more than 10 ms,
- *     busy gaps of more than 10 ms
+ *     pid, gaps, longest gap, longest busy gap, longest run, gaps of more
+ *     than 10 ms, busy gaps of more than 10 ms
  *
  * The times are nanoseconds.  A gap less what the worker waited for a CPU is
- * busy: it ran, or slept in a system call.  The rest is other processes' work
- * on a machine that has too few CPUs for all of them.
+ * busy: it ran, or slept in a system call, or all of a virtual machine stood
+ * still.  The rest is other processes' work on a machine that has too few CPUs
+ * for all of them.  A run is what the worker spent on a CPU in a gap.
  */
 
 
@@ -39,9 +40,16 @@ typedef struct {
     uint64_t  gaps;
     uint64_t  longest;
     uint64_t  longest_busy;
+    uint64_t  longest_run;
     uint64_t  many;
     uint64_t  many_busy;
 } gap_record_t;
+
+
+typedef struct {
+    uint64_t  ran;
+    uint64_t  waited;        /* ready to run, without a CPU */
+} gap_used_t;
 
 
 static void gap_open(void);
@@ -49,12 +57,12 @@ static void gap_begin(void);
 static void gap_end(void);
 static gap_record_t *gap_record(uint64_t pid);
 static uint64_t gap_now(void);
-static uint64_t gap_waited(uint64_t pid);
+static gap_used_t gap_used(uint64_t pid);
 
 
 static gap_record_t  *gap_records;
 static uint64_t       gap_started;       /* 0: not in a gap */
-static uint64_t       gap_waited_then;
+static gap_used_t     gap_used_then;
 
 
 /* nginx clears its environment later */
@@ -106,7 +114,7 @@ epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout)
 static void
 gap_begin(void)
 {
-    gap_waited_then = gap_waited(getpid());
+    gap_used_then = gap_used(getpid());
     gap_started = gap_now();
 }
 
@@ -114,7 +122,8 @@ gap_begin(void)
 static void
 gap_end(void)
 {
-    uint64_t       pid, gap, waited, busy;
+    uint64_t       pid, gap, ran, waited, busy;
+    gap_used_t     used;
     gap_record_t  *record;
 
     if (gap_started == 0) {
@@ -124,7 +133,9 @@ gap_end(void)
     pid = getpid();
 
     gap = gap_now() - gap_started;
-    waited = gap_waited(pid) - gap_waited_then;
+    used = gap_used(pid);
+    ran = used.ran - gap_used_then.ran;
+    waited = used.waited - gap_used_then.waited;
     busy = (gap > waited) ? gap - waited : 0;
 
     record = gap_record(pid);
@@ -142,6 +153,10 @@ gap_end(void)
 
     if (busy > record->longest_busy) {
         record->longest_busy = busy;
+    }
+
+    if (ran > record->longest_run) {
+        record->longest_run = ran;
     }
 }
 
@@ -176,13 +191,14 @@ gap_now(void)
 }
 
 
-/* nanoseconds that this thread was ready to run and had no CPU */
+/* nanoseconds of this thread */
 
-static uint64_t
-gap_waited(uint64_t pid)
+static gap_used_t
+gap_used(uint64_t pid)
 {
     char                buf[64];
     ssize_t             n;
+    gap_used_t          used;
     unsigned long long  ran, waited;
 
     static int       fd = -1;
@@ -197,12 +213,20 @@ gap_waited(uint64_t pid)
         whose = pid;
     }
 
+    used.ran = 0;
+    used.waited = 0;
+
     n = pread(fd, buf, sizeof(buf) - 1, 0);
     if (n <= 0) {
-        return 0;
+        return used;
     }
 
     buf[n] = '\0';
 
-    return sscanf(buf, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
+    if (sscanf(buf, "%llu %llu", &ran, &waited) == 2) {
+        used.ran = ran;
+        used.waited = waited;
+    }
+
+    return used;
 }

@@ -71,7 +71,7 @@ sub measure
 
     push @rows, [ "`$page`", sprintf('%.2f', $bytes / 1e6),
         spread('%.1f', @first), spread('%.2f', @total),
-        map { sprintf '%.1f', $_ } @$away{qw(longest busy)}, $grown / 1024,
+        map { sprintf '%.1f', $_ } @$away{qw(longest busy run)}, $grown / 1024,
         $stopped / 1024 ];
 
     return (max(@first), $away);
@@ -106,7 +106,7 @@ sub loaded
 
     push @loaded, [ $page ? "`$page`" : 'none', $page
         ? spread('%.1f', @first) : '',
-        map({ sprintf '%.1f', $_ } @$away{qw(longest busy)}),
+        map({ sprintf '%.1f', $_ } @$away{qw(longest busy run)}),
         @$away{qw(many many_busy)}, $count, $failed,
         join(' / ', map { sprintf '%.2f', $_ } @after) ];
 
@@ -157,13 +157,13 @@ print "## Pages of @{[TARGETS]} targets\n\n",
     . "scraped.\n\n";
 
 table([ 'page', 'MB', 'first byte, ms (min to max)', 'whole, s',
-    'longest gap, ms', 'busy, ms', 'worker grew by, MB',
+    'longest gap, ms', 'busy, ms', 'run, ms', 'worker grew by, MB',
     'while a reader stopped' ], @rows);
 
 print "While @{[NAMES]} targets are scraped, @{[RATE]} times a second in all:"
     . "\n\n";
 
-table([ 'page', 'first byte, ms (min to max)', 'longest gap, ms', 'busy, ms',
+table([ 'page', 'first byte, ms (min to max)', 'longest gap, ms', 'busy, ms', 'run, ms',
     'gaps over 10 ms', 'busy', 'scrapes', 'failed',
     'answer after, ms (median / p99 / max)' ], @loaded);
 

@@ -101,9 +101,11 @@ sub begin
 
     load_begin(PORT, '/host-#/metrics', RATE, NAMES);
 
-    # both workers have met all targets, and hold their connections
+    # Both workers have met all targets that are scraped, and hold their
+    # connections; and the counters of all targets, which that page sums up.
 
     sleep($quick ? 5 : 20);
+    metric(PORT, 'monitoring_proxy_targets') for 1 .. 20;
 
     return $master;
 }
@@ -115,7 +117,7 @@ sub end
 
     my ($count, $failed, @after) = load_end();
 
-    push @gaps, [ $what, map({ sprintf '%.1f', $_ } @$away{qw(longest busy)}),
+    push @gaps, [ $what, map({ sprintf '%.1f', $_ } @$away{qw(longest busy run)}),
         @$away{qw(many many_busy)}, $count, $failed,
         join(' / ', map { sprintf '%.2f', $_ } @after),
         @took ? spread('%.2f', @took) : '' ];
@@ -171,7 +173,7 @@ for my $number (1 .. $dense) {
 my $many = away();
 end("$dense reloads, `interval=50ms`", $many, $master);
 
-my $failed = sum(map { $_->[6] } @gaps);
+my $failed = sum(map { $_->[7] } @gaps);
 my $longest = max($with->{longest}, $many->{longest});
 my $busy = max($with->{busy}, $many->{busy});
 
@@ -179,7 +181,7 @@ print "## Reload of @{[TARGETS]} targets, @{[CHANGED]} changed\n\n",
     "Two workers, @{[RATE]} scrapes a second of @{[NAMES]} targets, of @{[BODY]} "
     . "bytes each. The changed targets are among them.\n\n";
 
-table([ '', 'longest gap, ms', 'busy, ms', 'gaps over 10 ms', 'busy',
+table([ '', 'longest gap, ms', 'busy, ms', 'run, ms', 'gaps over 10 ms', 'busy',
     'scrapes', 'failed', 'answer after, ms (median / p99 / max)',
     'in effect after, s' ], @gaps);
 
