@@ -261,6 +261,7 @@ ngx_http_prom_status_hidden(ngx_http_prom_status_ctx_t *ctx)
 static void
 ngx_http_prom_status_found(ngx_http_prom_status_ctx_t *ctx)
 {
+    ngx_uint_t                    first;
     ngx_http_prom_status_args_t  *args;
     ngx_http_prom_status_find_t  *find;
     ngx_http_prom_status_text_t  *text;
@@ -277,15 +278,22 @@ ngx_http_prom_status_found(ngx_http_prom_status_ctx_t *ctx)
         ngx_http_prom_status_print(text, "\xe2\x80\x9d.");
 
     } else {
-        ngx_http_prom_status_number(text, (args->page - 1) * args->per + 1);
-        ngx_http_prom_status_print(text, " to ");
-        ngx_http_prom_status_number(text, (args->page - 1) * args->per
-                                          + find->nrows);
-        ngx_http_prom_status_print(text, " of ");
+
+        if (find->pages > 1) {
+            first = (args->page - 1) * args->per + 1;
+
+            ngx_http_prom_status_number(text, first);
+            ngx_http_prom_status_print(text, " to ");
+            ngx_http_prom_status_number(text, first + find->nrows - 1);
+            ngx_http_prom_status_print(text, " of ");
+        }
+
         ngx_http_prom_status_number(text, find->matched);
-        ngx_http_prom_status_print(text, args->query.len
-                                         ? " targets that match"
-                                         : " targets");
+        ngx_http_prom_status_print(text, " target%s%s",
+                                   find->matched == 1 ? "" : "s",
+                                   args->query.len == 0 ? ""
+                                   : find->matched == 1 ? " matches"
+                                                        : " match");
     }
 
     ngx_http_prom_status_print(text, "</p>\n");
@@ -363,8 +371,8 @@ ngx_http_prom_status_empty(ngx_http_prom_status_ctx_t *ctx)
         "<pre><code>localhost:20001 external-host-1\n"
         "[fd00::2]:9100  site-b/db-1  env=prod team=\"data base\"\n"
         "</code></pre>\n"
-        "<p>The file is read when it is saved; then Prometheus scrapes "
-        "<code>");
+        "<p>The file is read when %s; then Prometheus scrapes <code>",
+        pmcf->interval ? "it is saved" : "nginx is reloaded");
     ngx_http_prom_status_html(text, &ctx->scheme);
     ngx_http_prom_status_print(text, "://");
     ngx_http_prom_status_html(text, &ctx->address);
