@@ -1,7 +1,7 @@
 package Plot;
 
-# Plots against the number of targets, both axes logarithmic, as SVG in the
-# directory BENCH_PLOTS; none are made without it.
+# Plots against the number of targets, as SVG in the directory BENCH_PLOTS; none
+# are made without it.
 
 use warnings;
 use strict;
@@ -17,11 +17,12 @@ my @colours = qw(0072b2 d55e00 009e73 999999);
 my @points  = (7, 5, 9, 11);
 
 
-# plot(NAME, TITLE, "WHAT, UNIT", [LINE, [TARGETS, VALUE], ...], ...)
+# plot(NAME, TITLE, "WHAT, UNIT", SCALE, [LINE, [TARGETS, VALUE], ...], ...):
+# the SCALE of the values is "logscale y", or "yrange [0:]"
 
 sub plot
 {
-    my ($name, $title, $axis, @lines) = @_;
+    my ($name, $title, $axis, $scale, @lines) = @_;
 
     my $directory = $ENV{BENCH_PLOTS} or return;
 
@@ -31,15 +32,15 @@ set output '$directory/$name.svg'
 set title '$title' font ',16'
 set xlabel 'targets'
 set ylabel '$axis'
-set logscale xy
+set logscale x
+set $scale
 set xrange [7:70000]
 set xtics ('10' 10, '100' 100, '1,000' 1000, '10,000' 10000, '50,000' 50000)
 set format y '%g'
-set offsets 0, 0, graph 0.1, graph 0.1
 set grid xtics ytics linecolor rgb '#dddddd'
 set border 3 linecolor rgb '#888888'
 set tics nomirror textcolor rgb '#222222'
-set key outside below
+set key outside bottom center horizontal Left reverse maxcols 1 height 1
 END
 
     my @plots;

@@ -16,7 +16,7 @@ use constant BODY => 90_000;
 use constant KEPT => 10_000;     # connections; a process may open 20,000 files
 
 my $quick    = grep { $_ eq '-q' } @ARGV;
-my $rounds   = $quick ? 3 : 15;
+my $rounds   = $quick ? 3 : 9;
 my $requests = $quick ? 1_000 : 3_000;
 my @targets  = $quick ? (10, 1_000) : (10, 100, 1_000, 10_000, 50_000);
 
@@ -110,7 +110,7 @@ for my $targets (@targets) {
 }
 
 plot('scrape', 'CPU of nginx for a scrape of 90 kB',
-    'CPU per scrape, microseconds',
+    'CPU per scrape, microseconds', 'yrange [0:]',
     map { [ $_->[1], @{ $line{$_->[0]} } ] } @kinds);
 
 print "## Growth: CPU of the worker per scrape, by the number of targets\n\n",

@@ -23,7 +23,7 @@ use constant FIRST   => 20;         # ms
 
 my $quick  = grep { $_ eq '-q' } @ARGV;
 my $rounds = $quick ? 3 : 15;
-my @pages  = qw(/targets /metrics /);
+my @pages  = qw(/targets /metrics / /?q=9&sort=latency);
 
 my (@rows, @loaded, $worker);
 
@@ -163,7 +163,8 @@ table([ 'page', 'MB', 'first byte, ms (min to max)', 'whole, s',
 print "While @{[NAMES]} targets are scraped, @{[RATE]} times a second in all:"
     . "\n\n";
 
-table([ 'page', 'first byte, ms (min to max)', 'longest gap, ms', 'busy, ms', 'run, ms',
+table([ 'page', 'first byte, ms (min to max)', 'longest gap, ms', 'busy, ms',
+    'run, ms',
     'gaps over 10 ms', 'busy', 'scrapes', 'failed',
     'answer after, ms (median / p99 / max)' ], @loaded);
 

@@ -163,9 +163,10 @@ sub line
 my @how = ([ 'plain nginx, a location per target', \%without ],
     [ 'module', \%with ]);
 
-plot('load', 'Start of nginx', 'start, seconds',
+plot('load', 'Start of nginx', 'start, seconds', 'logscale y',
     map { line(@$_, 'start') } @how);
 plot('memory', 'Memory of all of nginx, two workers', 'memory, MB',
+    'logscale y',
     map { line(@$_, 'all') } @how);
 
 print "## Registry: load time and memory\n\n";

@@ -117,7 +117,8 @@ sub end
 
     my ($count, $failed, @after) = load_end();
 
-    push @gaps, [ $what, map({ sprintf '%.1f', $_ } @$away{qw(longest busy run)}),
+    push @gaps, [ $what,
+        map({ sprintf '%.1f', $_ } @$away{qw(longest busy run)}),
         @$away{qw(many many_busy)}, $count, $failed,
         join(' / ', map { sprintf '%.2f', $_ } @after),
         @took ? spread('%.2f', @took) : '' ];
@@ -181,7 +182,8 @@ print "## Reload of @{[TARGETS]} targets, @{[CHANGED]} changed\n\n",
     "Two workers, @{[RATE]} scrapes a second of @{[NAMES]} targets, of @{[BODY]} "
     . "bytes each. The changed targets are among them.\n\n";
 
-table([ '', 'longest gap, ms', 'busy, ms', 'run, ms', 'gaps over 10 ms', 'busy',
+table([ '', 'longest gap, ms', 'busy, ms', 'run, ms', 'gaps over 10 ms',
+    'busy',
     'scrapes', 'failed', 'answer after, ms (median / p99 / max)',
     'in effect after, s' ], @gaps);
 
