@@ -297,7 +297,7 @@ ngx_http_prom_page_wait(ngx_http_prom_page_t *page)
 
     if (page->buf->pos == page->buf->last && !r->connection->buffered) {
 
-        if (wev->timer_set) {
+        if (wev->timer_set && !wev->delayed) {
             ngx_del_timer(wev);
         }
 
@@ -337,16 +337,21 @@ ngx_http_prom_page_write_handler(ngx_http_request_t *r)
         return;
     }
 
-    /* a context would be in the way of the router's */
+    /*
+     * A context would be in the way of the router's; subrequests share the
+     * pool.
+     */
 
-    for (cln = r->pool->cleanup;
-         cln->handler != ngx_http_prom_page_cleanup;
-         cln = cln->next)
-    {
-        /* void */
+    for (cln = r->pool->cleanup; /* void */ ; cln = cln->next) {
+
+        if (cln->handler == ngx_http_prom_page_cleanup) {
+            page = cln->data;
+
+            if (page->request == r) {
+                break;
+            }
+        }
     }
-
-    page = cln->data;
 
     if (ngx_http_output_filter(r, NULL) == NGX_ERROR) {
         ngx_http_finalize_request(r, NGX_ERROR);

@@ -67,6 +67,15 @@ location = /inside {
     if (\$arg_env) { set \$x 1; }
     prom_proxy_sd address=proxy.example.com:1;
 }
+location = /limited {
+    limit_rate 8m;
+    prom_proxy_sd;
+}
+location = /both {
+    ssi on;
+    ssi_types *;
+    alias %%DIR%%/both;
+}
 location = /gzip {
     gzip on;
     gzip_types application/json;
@@ -365,6 +374,15 @@ $etag = etag('/targets');
 $r = $nginx->get('/targets', method => 'HEAD');
 is("$r->{status} $r->{headers}{etag} $r->{body}", "200 $etag ",
     'HEAD of many has no body');
+
+$r = page('/limited');
+is(scalar @{ $r->{groups} // [] }, $many, 'limit_rate only delays the rest');
+
+$nginx->write('both', join '|', map { '<!--# include virtual="/targets' . $_
+    . '" -->' } '', '?shard=1', '');
+is(join(' ', map { scalar(() = /^\{/mg) }
+    split /\|/, $nginx->get('/both')->{body}),
+    "$many " . $many / 100 . " $many", 'subrequests each get their own');
 
 
 # who doesn't read: the window is full long before the page is sent
