@@ -32,11 +32,35 @@ static ngx_uint_t ngx_http_prom_page_has_port(const ngx_str_t *host);
 ngx_int_t
 ngx_http_prom_page_check(ngx_http_request_t *r)
 {
-    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
-        return NGX_HTTP_NOT_ALLOWED;
+    ngx_int_t         rc;
+    ngx_table_elt_t  *allow;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK || r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
+        return rc;
     }
 
-    return ngx_http_discard_request_body(r);
+    allow = ngx_list_push(&r->headers_out.headers);
+    if (allow == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    allow->hash = 1;
+#if (nginx_version >= 1023000)
+    allow->next = NULL;
+#endif
+    ngx_str_set(&allow->key, "Allow");
+    ngx_str_set(&allow->value, "GET, HEAD");
+
+    /* answered here, so that the caller need not tell it from NGX_OK */
+
+    r->main->count++;
+    ngx_http_finalize_request(r,
+                              ngx_http_prom_page_refuse(r,
+                                          NGX_HTTP_NOT_ALLOWED,
+                                          "only GET and HEAD are allowed"));
+    return NGX_DONE;
 }
 
 

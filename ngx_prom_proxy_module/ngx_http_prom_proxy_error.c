@@ -205,8 +205,8 @@ ngx_http_prom_proxy_reason_connect(u_char *p, u_char *last,
 
     p = ngx_slprintf(p, last, "%sconnect to %V: ",
                      (reason->kind == NGX_PROM_ADDRESS_LOCALHOST
-                      && reason->code == NGX_ECONNREFUSED) ? "no tunnel: " : "",
-                     &reason->authority);
+                      && reason->code == NGX_ECONNREFUSED)
+                     ? "no tunnel: " : "", &reason->authority);
 
     if (reason->code == 0) {
         return ngx_slprintf(p, last, "refused or unreachable");

@@ -97,6 +97,7 @@ ngx_http_prom_watch_exit(ngx_http_prom_proxy_main_conf_t *pmcf)
     watch = pmcf->watch;
 
     if (watch->running) {
+        (void) pthread_join(watch->thread, NULL);
         ngx_http_prom_watch_finish(watch);
     }
 }
@@ -117,6 +118,11 @@ ngx_http_prom_watch_handler(ngx_event_t *ev)
             return;
         }
 
+        /* nothing waits for its last steps either */
+
+        (void) pthread_detach(watch->thread);
+
+        ngx_memory_barrier();
         ngx_http_prom_watch_finish(watch);
     }
 
@@ -335,8 +341,6 @@ ngx_http_prom_watch_finish(ngx_http_prom_watch_t *watch)
 {
     ngx_str_t   *error;
     ngx_uint_t   i;
-
-    (void) pthread_join(watch->thread, NULL);
 
     watch->running = 0;
 

@@ -29,7 +29,7 @@
 typedef struct {
     ngx_atomic_t         codes[NGX_PROM_CODES];
 
-    /* each scrape is in one bucket: the first whose bound it doesn't exceed */
+    /* a scrape is in one bucket: the first whose bound it doesn't exceed */
 
     ngx_atomic_t         buckets[NGX_PROM_BUCKETS];
     ngx_atomic_t         duration;    /* sum, milliseconds */

@@ -53,8 +53,8 @@ typedef struct {
     size_t               zone;        /* bytes of the zone */
     size_t               used;        /* of them, by targets and counters */
 
-    uint64_t             digest;      /* of all targets: changes when they do */
-    uint64_t             loaded;      /* ms, Unix time; 0: nothing loaded yet */
+    uint64_t             digest;      /* of all targets */
+    uint64_t             loaded;      /* ms, Unix time; 0: not loaded yet */
     uint32_t             took;        /* ms, from reading to being in use */
 
     uint64_t             successes;   /* reloads while running */
