@@ -39,7 +39,7 @@ typedef struct {
     ngx_atomic_t         scrapes;     /* all; the history's next place too */
 
     uint64_t             succeeded;   /* the last success: ms, Unix time */
-    /* a scrape is in the first bucket whose bound it doesn't exceed */
+    uint64_t             scraped;     /* the last scrape, 0 if none */
 
     /* of the last scrape */
 
