@@ -169,6 +169,10 @@ ngx_http_prom_metrics_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "prom metrics: %uL targets, openmetrics:%d",
+                   m->targets, m->openmetrics);
+
     return ngx_http_prom_page_send(r, ngx_http_prom_metrics_write, m);
 }
 
@@ -509,7 +513,7 @@ ngx_http_prom_metrics_target(ngx_http_prom_page_t *page,
     ngx_int_t         rc;
     ngx_prom_item_t   item;
 
-    /* before the target is taken, as it is not there twice */
+    /* room first, as the walk doesn't go back */
 
     p = ngx_http_prom_page_room(page, m->family->size);
     if (p == NULL) {
