@@ -56,7 +56,7 @@ static void gap_open(void);
 static void gap_begin(void);
 static void gap_end(void);
 static gap_record_t *gap_record(uint64_t pid);
-static uint64_t gap_now(void);
+static uint64_t gap_clock(clockid_t id);
 static gap_used_t gap_used(uint64_t pid);
 
 
@@ -115,7 +115,7 @@ static void
 gap_begin(void)
 {
     gap_used_then = gap_used(getpid());
-    gap_started = gap_now();
+    gap_started = gap_clock(CLOCK_MONOTONIC);
 }
 
 
@@ -132,7 +132,7 @@ gap_end(void)
 
     pid = getpid();
 
-    gap = gap_now() - gap_started;
+    gap = gap_clock(CLOCK_MONOTONIC) - gap_started;
     used = gap_used(pid);
     ran = used.ran - gap_used_then.ran;
     waited = used.waited - gap_used_then.waited;
@@ -181,11 +181,11 @@ gap_record(uint64_t pid)
 
 
 static uint64_t
-gap_now(void)
+gap_clock(clockid_t id)
 {
     struct timespec  ts;
 
-    clock_gettime(CLOCK_MONOTONIC, &ts);
+    clock_gettime(id, &ts);
 
     return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
@@ -199,7 +199,7 @@ gap_used(uint64_t pid)
     char                buf[64];
     ssize_t             n;
     gap_used_t          used;
-    unsigned long long  ran, waited;
+    unsigned long long  waited;
 
     static int       fd = -1;
     static uint64_t  whose;
@@ -213,7 +213,9 @@ gap_used(uint64_t pid)
         whose = pid;
     }
 
-    used.ran = 0;
+    /* schedstat's own time on a CPU is as coarse as the kernel's tick */
+
+    used.ran = gap_clock(CLOCK_THREAD_CPUTIME_ID);
     used.waited = 0;
 
     n = pread(fd, buf, sizeof(buf) - 1, 0);
@@ -223,8 +225,7 @@ gap_used(uint64_t pid)
 
     buf[n] = '\0';
 
-    if (sscanf(buf, "%llu %llu", &ran, &waited) == 2) {
-        used.ran = ran;
+    if (sscanf(buf, "%*u %llu", &waited) == 1) {
         used.waited = waited;
     }
 
