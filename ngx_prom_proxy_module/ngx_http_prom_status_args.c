@@ -15,7 +15,7 @@
 
 static ngx_int_t ngx_http_prom_status_query(ngx_http_request_t *r,
     ngx_http_prom_status_args_t *args);
-static ngx_uint_t ngx_http_prom_status_count(ngx_http_request_t *r,
+static ngx_uint_t ngx_http_prom_status_limited(ngx_http_request_t *r,
     const char *name, ngx_uint_t unset, ngx_uint_t max);
 static ngx_uint_t ngx_http_prom_status_is(const ngx_str_t *value,
     const ngx_str_t *word);
@@ -71,10 +71,11 @@ ngx_http_prom_status_args(ngx_http_request_t *r,
         }
     }
 
-    args->page = ngx_http_prom_status_count(r, "page", 1,
-                                            NGX_HTTP_PROM_STATUS_PAGES);
-    args->per = ngx_http_prom_status_count(r, "per", NGX_HTTP_PROM_STATUS_PER,
-                                           NGX_HTTP_PROM_STATUS_ROWS);
+    args->page = ngx_http_prom_status_limited(r, "page", 1,
+                                              NGX_HTTP_PROM_STATUS_PAGES);
+    args->per = ngx_http_prom_status_limited(r, "per",
+                                             NGX_HTTP_PROM_STATUS_PER,
+                                             NGX_HTTP_PROM_STATUS_ROWS);
 
     return ngx_http_prom_status_query(r, args);
 }
@@ -173,7 +174,7 @@ ngx_http_prom_status_query(ngx_http_request_t *r,
 /* from 1 to max; unset if it isn't a number */
 
 static ngx_uint_t
-ngx_http_prom_status_count(ngx_http_request_t *r, const char *name,
+ngx_http_prom_status_limited(ngx_http_request_t *r, const char *name,
     ngx_uint_t unset, ngx_uint_t max)
 {
     size_t      i;

@@ -3,7 +3,7 @@
 # t/31-browser.t: the status page as people meet it, in a real browser: they
 # search, sort and open rows, and it stays up to date under their hands
 #
-# Screenshots are left in MP_KEEP, if that names a directory.
+# Screenshots are kept if MP_KEEP names a directory for them.
 
 use warnings;
 use strict;
@@ -20,8 +20,8 @@ use Backend;
 use Browser;
 use Nginx;
 
-my $pictures = $ENV{MP_KEEP} // ($ENV{MP_TMP}
-    // File::Temp::tempdir(TMPDIR => 1, CLEANUP => 1)) . '/screenshots';
+my $pictures = $ENV{MP_KEEP} || ($ENV{MP_TMP}
+    || File::Temp::tempdir(TMPDIR => 1, CLEANUP => 1)) . '/screenshots';
 make_path($pictures);
 diag("screenshots are in $pictures");
 

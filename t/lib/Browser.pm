@@ -60,9 +60,9 @@ sub new {
         POSIX::dup2(104, 4);
         POSIX::close($_) for 5 .. 104;
 
-        exec $ENV{MP_CHROMIUM} // 'chromium', @flags,
-            "--user-data-dir=$dir/profile", 'about:blank'
-            or POSIX::_exit(127);
+        $ENV{HOME} = $dir;
+        exec 'chromium', @flags, "--user-data-dir=$dir/profile",
+            'about:blank' or POSIX::_exit(127);
     }
 
     my $self = bless { pid => $pid, dir => $dir, to => $to_write,
