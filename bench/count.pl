@@ -16,19 +16,30 @@ use constant BODY => 1_000;
 use constant GOAL => 2;             # microseconds
 
 my $quick    = grep { $_ eq '-q' } @ARGV;
-my $pairs    = $quick ? 15 : 201;
+my $pairs    = $quick ? 15 : 151;
 my $requests = 1_000;
 my $without  = $ENV{BENCH_UNCOUNTED} || die "BENCH_UNCOUNTED is not set\n";
 
 
+# microseconds of the worker for a scrape, of a fresh nginx: where one happens
+# to lie in memory makes a difference as large as what is looked for
+
 sub microseconds
 {
-    my ($worker, $port, $count) = @_;
+    my ($name, $port) = @_;
+
+    my ($master) = start($name);
+    my ($worker) = workers($master);
+
+    load_requests($port, '/host-#/metrics', 300, 200, 100);
 
     my $before = cpu($worker);
-    load_requests($port, '/host-#/metrics', $count, 200, 100);
+    load_requests($port, '/host-#/metrics', $requests, 200, 100);
+    my $used = (cpu($worker) - $before) / $requests / 1000;
 
-    return (cpu($worker) - $before) / $count / 1000;
+    stop($master);
+
+    return $used;
 }
 
 
@@ -42,21 +53,14 @@ for my $name (qw(a b)) {
 module_config('a', A);
 module_config('b', B, module => $without);
 
-my @masters = map { (start($_))[0] } qw(a b);
-my @workers = map { workers($_) } @masters;
 my (@a, @b);
-
-microseconds($workers[0], A, 5 * $requests);
-microseconds($workers[1], B, 5 * $requests);
 
 for my $pair (1 .. $pairs) {
     for my $turn ($pair % 2 ? (0, 1) : (1, 0)) {
         push @{ $turn ? \@b : \@a },
-            microseconds($workers[$turn], $turn ? B : A, $requests);
+            $turn ? microseconds('b', B) : microseconds('a', A);
     }
 }
-
-stop($_) for @masters;
 
 my @more = map { $a[$_] - $b[$_] } 0 .. $#a;
 my @instructions = (instructions('a', A, '/host-00001/metrics'),
@@ -64,7 +68,8 @@ my @instructions = (instructions('a', A, '/host-00001/metrics'),
 
 print "## Counting: CPU of the worker per scrape\n\n",
     "$pairs pairs of $requests scrapes of @{[BODY]} bytes, on kept "
-    . "connections; medians, and what the middle half is between.\n\n";
+    . "connections, a fresh nginx for each; medians, and what the middle half "
+    . "is between.\n\n";
 
 table([ '', 'with', 'without', 'difference', 'goal', '' ],
     [ 'microseconds', map({ quartiles('%.2f', @$_) } \@a, \@b, \@more), GOAL,
