@@ -300,6 +300,10 @@ ngx_http_prom_page_output(ngx_http_prom_page_t *page, ngx_uint_t last)
     b->last_buf = (last && page->request == page->request->main);
     b->last_in_chain = last;
 
+    /* the empty end of a subrequest's page */
+
+    b->sync = (last && !b->last_buf && page->last == page->start);
+
     out.buf = b;
     out.next = NULL;
 
@@ -403,14 +407,14 @@ ngx_http_prom_page_address(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (host.len > 7 && ngx_strncasecmp(host.data, (u_char *) "http://", 7)
+    if (host.len >= 7 && ngx_strncasecmp(host.data, (u_char *) "http://", 7)
         == 0)
     {
         ngx_str_set(scheme, "http");
         host.data += 7;
         host.len -= 7;
 
-    } else if (host.len > 8
+    } else if (host.len >= 8
                && ngx_strncasecmp(host.data, (u_char *) "https://", 8) == 0)
     {
         ngx_str_set(scheme, "https");
@@ -422,7 +426,11 @@ ngx_http_prom_page_address(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ngx_http_prom_page_has_port(&host)) {
+    if (host.data[host.len - 1] == ':') {
+        /* "HOST:", as RFC 3986 allows */
+        host.len--;
+
+    } else if (ngx_http_prom_page_has_port(&host)) {
         *address = host;
         return NGX_OK;
     }

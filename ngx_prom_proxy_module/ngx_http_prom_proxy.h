@@ -88,6 +88,7 @@ typedef struct {
     ngx_msec_t                   took;      /* to parse and prepare it */
     ngx_prom_registry_t         *acquired;  /* until the targets are in use */
     ngx_uint_t                   prepared;
+    ngx_uint_t                   configuration;    /* its number */
 
     ngx_uint_t                   enabled;   /* some "prom_proxy" is there */
     ngx_uint_t                   loopback6; /* this machine has ::1 */

@@ -37,9 +37,13 @@ ngx_http_prom_proxy_count_handler(ngx_http_request_t *r)
     ngx_http_prom_proxy_ctx_t        *ctx;
     ngx_http_prom_proxy_main_conf_t  *pmcf;
 
+    if (r != r->main) {
+        return NGX_OK;
+    }
+
     ctx = ngx_http_prom_proxy_ctx(r);
 
-    if (r != r->main || ctx == NULL || !ctx->found) {
+    if (ctx == NULL || !ctx->found) {
         return NGX_OK;
     }
 
@@ -80,6 +84,13 @@ ngx_http_prom_proxy_outcome(ngx_http_request_t *r,
 
     if (ctx->late) {
         aborted = 0;
+    }
+
+    if (r->upstream && r->upstream->header_sent
+        && ctx->fail < NGX_HTTP_PROM_FAIL_BODY)
+    {
+        /* another address has answered, or a fresh connection */
+        ctx->fail = NGX_HTTP_PROM_FAIL_NONE;
     }
 
     if (aborted) {
@@ -128,6 +139,10 @@ ngx_http_prom_proxy_whole(ngx_http_request_t *r)
 
     if (u == NULL || u->pipe == NULL || !u->header_sent || r->header_only) {
         return 1;
+    }
+
+    if (!u->buffering) {
+        return (u->length <= 0);
     }
 
     p = u->pipe;

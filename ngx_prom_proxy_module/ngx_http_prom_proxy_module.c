@@ -147,7 +147,13 @@ ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     if (pmcf->targets == NULL) {
+
         /* an optional file that is missing: what there is stays */
+
+        if (former) {
+            ngx_prom_registry_inherit(shpool->data, former);
+        }
+
         return NGX_OK;
     }
 
@@ -240,13 +246,16 @@ ngx_http_prom_proxy_init_module(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    registry = ngx_http_prom_registry(pmcf->zone);
+
     if (pmcf->prepared) {
-        registry = ngx_http_prom_registry(pmcf->zone);
         ngx_str_set(&reason, "");
 
-        ngx_prom_registry_commit(registry);
         ngx_prom_registry_report(registry, &pmcf->id, &reason, pmcf->took, 0);
+        ngx_prom_registry_commit(registry);
     }
+
+    pmcf->configuration = ngx_prom_registry_configure(registry);
 
     ngx_http_prom_proxy_release(pmcf);
 
@@ -335,6 +344,8 @@ ngx_http_prom_proxy_create_main_conf(ngx_conf_t *cf)
     ngx_pool_cleanup_t               *cln;
     ngx_http_prom_proxy_main_conf_t  *pmcf;
 
+    /* the clean-up's own memory: it ends with the configuration */
+
     cln = ngx_pool_cleanup_add(cf->pool,
                                sizeof(ngx_http_prom_proxy_main_conf_t));
     if (cln == NULL) {
@@ -359,6 +370,7 @@ ngx_http_prom_proxy_create_main_conf(ngx_conf_t *cf)
      *     pmcf->took = 0;
      *     pmcf->acquired = NULL;
      *     pmcf->prepared = 0;
+     *     pmcf->configuration = 0;
      *     pmcf->watch = NULL;
      *     pmcf->enabled = 0;
      *     pmcf->loopback6 = 0;
@@ -379,7 +391,7 @@ ngx_http_prom_proxy_init_main_conf(ngx_conf_t *cf, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (pmcf->file.data == NULL) {
+    if (pmcf->file.data == NULL && pmcf->zone) {
 
         /* an empty registry */
 
@@ -557,21 +569,22 @@ static char *
 ngx_http_prom_proxy_load(ngx_conf_t *cf,
     ngx_http_prom_proxy_main_conf_t *pmcf)
 {
-    ngx_str_t       *error;
-    ngx_uint_t       i;
-    ngx_array_t      errors;
-    struct timeval   start, end;
+    ngx_err_t     err;
+    ngx_str_t    *error;
+    ngx_uint_t    i;
+    ngx_msec_t    start;
+    ngx_array_t   errors;
 
-    ngx_prom_file_id(&pmcf->file, &pmcf->id);
+    err = ngx_prom_file_id(&pmcf->file, &pmcf->id);
 
-    if (pmcf->optional && pmcf->id.inode == 0) {
+    if (pmcf->optional && (err == NGX_ENOENT || err == NGX_ENOTDIR)) {
         ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0,
                            "%V: is missing, no targets are loaded until it "
                            "is there", &pmcf->file);
         return NGX_CONF_OK;
     }
 
-    ngx_gettimeofday(&start);
+    start = ngx_prom_registry_clock();
 
     if (ngx_http_prom_proxy_create_targets(cf, pmcf) != NGX_OK) {
         return NGX_CONF_ERROR;
@@ -594,10 +607,7 @@ ngx_http_prom_proxy_load(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    ngx_gettimeofday(&end);
-
-    pmcf->took = (end.tv_sec - start.tv_sec) * 1000
-                 + (end.tv_usec - start.tv_usec) / 1000;
+    pmcf->took = ngx_prom_registry_clock() - start;
 
     return NGX_CONF_OK;
 }
@@ -609,7 +619,7 @@ static ngx_int_t
 ngx_http_prom_proxy_create_targets(ngx_conf_t *cf,
     ngx_http_prom_proxy_main_conf_t *pmcf)
 {
-    pmcf->pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, cf->log);
+    pmcf->pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, &cf->cycle->new_log);
     if (pmcf->pool == NULL) {
         return NGX_ERROR;
     }

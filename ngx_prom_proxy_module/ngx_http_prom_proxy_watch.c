@@ -15,7 +15,7 @@
 /* a file may be written in several steps: it is read once it has settled */
 
 #define NGX_HTTP_PROM_WATCH_SETTLE   200
-#define NGX_HTTP_PROM_WATCH_TRIES    5
+#define NGX_HTTP_PROM_WATCH_TRIES    25
 
 /* while the thread is at work */
 
@@ -29,6 +29,7 @@ struct ngx_http_prom_watch_s {
 
     ngx_prom_file_id_t                id;       /* as it was last time */
     ngx_uint_t                        tries;
+    ngx_uint_t                        failing;  /* for a passing reason */
 
     /* the thread's, while it is running and not done */
 
@@ -44,6 +45,7 @@ struct ngx_http_prom_watch_s {
 };
 
 
+static void ngx_http_prom_watch_cleanup(void *data);
 static void ngx_http_prom_watch_handler(ngx_event_t *ev);
 static ngx_msec_t ngx_http_prom_watch_look(ngx_http_prom_watch_t *watch);
 static ngx_int_t ngx_http_prom_watch_start(ngx_http_prom_watch_t *watch);
@@ -58,6 +60,7 @@ ngx_int_t
 ngx_http_prom_watch_init(ngx_cycle_t *cycle,
     ngx_http_prom_proxy_main_conf_t *pmcf)
 {
+    ngx_pool_cleanup_t     *cln;
     ngx_http_prom_watch_t  *watch;
 
     if (ngx_process != NGX_PROCESS_SINGLE
@@ -79,6 +82,14 @@ ngx_http_prom_watch_init(ngx_cycle_t *cycle,
     watch->event.log = cycle->log;
     watch->event.cancelable = 1;
 
+    cln = ngx_pool_cleanup_add(cycle->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_prom_watch_cleanup;
+    cln->data = watch;
+
     pmcf->watch = watch;
 
     /* it may have changed while no worker looked */
@@ -92,9 +103,20 @@ ngx_http_prom_watch_init(ngx_cycle_t *cycle,
 void
 ngx_http_prom_watch_exit(ngx_http_prom_proxy_main_conf_t *pmcf)
 {
-    ngx_http_prom_watch_t  *watch;
+    ngx_http_prom_watch_cleanup(pmcf->watch);
+}
 
-    watch = pmcf->watch;
+
+/* a single process outlives its configuration */
+
+static void
+ngx_http_prom_watch_cleanup(void *data)
+{
+    ngx_http_prom_watch_t *watch = data;
+
+    if (watch->event.timer_set) {
+        ngx_del_timer(&watch->event);
+    }
 
     if (watch->running) {
         (void) pthread_join(watch->thread, NULL);
@@ -126,9 +148,12 @@ ngx_http_prom_watch_handler(ngx_event_t *ev)
         ngx_http_prom_watch_finish(watch);
     }
 
-    /* the next workers look for themselves */
+    /* the workers of a new configuration look for themselves */
 
-    if (ngx_exiting) {
+    if (ngx_exiting
+        || !ngx_prom_registry_configured(watch->registry,
+                                         watch->conf->configuration))
+    {
         return;
     }
 
@@ -146,7 +171,7 @@ ngx_http_prom_watch_look(ngx_http_prom_watch_t *watch)
     ngx_msec_t          settle;
     ngx_prom_file_id_t  id;
 
-    ngx_prom_file_id(&watch->conf->file, &id);
+    (void) ngx_prom_file_id(&watch->conf->file, &id);
 
     if (ngx_prom_registry_seen(watch->registry, &id)) {
         watch->tries = 0;
@@ -248,11 +273,11 @@ ngx_http_prom_watch_load(ngx_http_prom_watch_t *watch)
     size_t                size;
     ngx_int_t             rc;
     ngx_str_t             reason;
-    struct timeval        start, end;
+    ngx_msec_t            start;
     ngx_prom_file_id_t    id;
     ngx_prom_targets_t    pt;
 
-    ngx_gettimeofday(&start);
+    start = ngx_prom_registry_clock();
 
     rc = ngx_prom_file_load(&watch->conf->file, &pt, &id, &watch->errors,
                             watch->pool);
@@ -263,23 +288,30 @@ ngx_http_prom_watch_load(ngx_http_prom_watch_t *watch)
 
     ngx_prom_registry_acquire(watch->registry);
 
+    /* not over what a new configuration has loaded meanwhile */
+
+    if (!ngx_prom_registry_configured(watch->registry,
+                                      watch->conf->configuration))
+    {
+        ngx_prom_registry_release(watch->registry);
+        return NGX_AGAIN;
+    }
+
     if (rc == NGX_OK) {
         watch->count = pt.count;
 
         rc = ngx_prom_registry_prepare(watch->registry, &pt, watch->pool,
                                        &size);
-        if (rc == NGX_OK) {
-            ngx_prom_registry_commit(watch->registry);
+        if (rc == NGX_ERROR) {
+            /* no memory */
+            rc = NGX_ABORT;
 
-        } else {
-            ngx_http_prom_watch_full(watch, (rc == NGX_DECLINED) ? size : 0);
+        } else if (rc == NGX_DECLINED) {
+            ngx_http_prom_watch_full(watch, size);
         }
     }
 
-    ngx_gettimeofday(&end);
-
-    watch->took = (end.tv_sec - start.tv_sec) * 1000
-                  + (end.tv_usec - start.tv_usec) / 1000;
+    watch->took = ngx_prom_registry_clock() - start;
 
     if (rc == NGX_OK) {
         ngx_str_set(&reason, "");
@@ -291,14 +323,23 @@ ngx_http_prom_watch_load(ngx_http_prom_watch_t *watch)
         ngx_str_set(&reason, "no memory");
     }
 
-    ngx_prom_registry_report(watch->registry, &id, &reason, watch->took, 1);
+    if (rc != NGX_ABORT || !watch->failing) {
+        ngx_prom_registry_report(watch->registry,
+                                 (rc == NGX_ABORT) ? NULL : &id, &reason,
+                                 watch->took, 1);
+    }
+
+    if (rc == NGX_OK) {
+        ngx_prom_registry_commit(watch->registry);
+    }
+
     ngx_prom_registry_release(watch->registry);
 
     return rc;
 }
 
 
-/* size is that of a zone that would do, 0 if it isn't the zone */
+/* size is that of a zone that would do */
 
 static void
 ngx_http_prom_watch_full(ngx_http_prom_watch_t *watch, size_t size)
@@ -307,10 +348,6 @@ ngx_http_prom_watch_full(ngx_http_prom_watch_t *watch, size_t size)
     size_t            len;
     ngx_str_t        *error;
     ngx_shm_zone_t   *zone;
-
-    if (size == 0) {
-        return;
-    }
 
     zone = watch->conf->zone;
 
@@ -349,7 +386,9 @@ ngx_http_prom_watch_finish(ngx_http_prom_watch_t *watch)
                       "%V: %uD targets loaded in %M ms", &watch->conf->file,
                       watch->count, watch->took);
 
-    } else if (watch->rc != NGX_AGAIN) {
+    } else if (watch->rc != NGX_AGAIN
+               && (watch->rc != NGX_ABORT || !watch->failing))
+    {
         error = watch->errors.elts;
 
         for (i = 0; i < watch->errors.nelts; i++) {
@@ -359,6 +398,10 @@ ngx_http_prom_watch_finish(ngx_http_prom_watch_t *watch)
         ngx_log_error(NGX_LOG_ERR, watch->event.log, 0,
                       "%V: not loaded, the targets stay as they are",
                       &watch->conf->file);
+    }
+
+    if (watch->rc != NGX_AGAIN) {
+        watch->failing = (watch->rc == NGX_ABORT);
     }
 
     ngx_destroy_pool(watch->pool);

@@ -21,7 +21,7 @@ typedef struct {
     ngx_pool_t          *pool;
     ngx_array_t         *errors;
     ngx_prom_file_id_t  *id;
-    ngx_uint_t           changed;     /* while it was read */
+    ngx_int_t            rc;          /* of a file that can't be read */
 } ngx_prom_file_ctx_t;
 
 
@@ -37,17 +37,19 @@ static void ngx_cdecl ngx_prom_file_wrong(ngx_prom_file_ctx_t *ctx,
     ngx_err_t err, const char *fmt, ...);
 
 
-void
+ngx_err_t
 ngx_prom_file_id(ngx_str_t *file, ngx_prom_file_id_t *id)
 {
     ngx_file_info_t  fi;
 
     if (ngx_file_info(file->data, &fi) == NGX_FILE_ERROR) {
         ngx_memzero(id, sizeof(ngx_prom_file_id_t));
-        return;
+        return ngx_errno;
     }
 
     ngx_prom_file_identify(&fi, id);
+
+    return 0;
 }
 
 
@@ -79,15 +81,15 @@ ngx_prom_file_load(ngx_str_t *file, ngx_prom_targets_t *pt,
     ctx.pool = pool;
     ctx.errors = errors;
     ctx.id = id;
-    ctx.changed = 0;
+    ctx.rc = NGX_ERROR;
 
     /* of a file that can't be opened, too */
 
-    ngx_prom_file_id(file, id);
+    (void) ngx_prom_file_id(file, id);
 
     text = ngx_prom_file_read(&ctx, &len);
     if (text == NULL) {
-        return ctx.changed ? NGX_AGAIN : NGX_ERROR;
+        return ctx.rc;
     }
 
     ngx_memzero(pt, sizeof(ngx_prom_targets_t));
@@ -106,6 +108,7 @@ ngx_prom_file_load(ngx_str_t *file, ngx_prom_targets_t *pt,
 
     if (rc == -1) {
         ngx_prom_file_wrong(&ctx, NGX_ENOMEM, ": cannot be parsed");
+        return NGX_ABORT;
     }
 
     if (pt->errors > NGX_PROM_ERRORS_MAX) {
@@ -120,8 +123,9 @@ ngx_prom_file_load(ngx_str_t *file, ngx_prom_targets_t *pt,
 static char *
 ngx_prom_file_read(ngx_prom_file_ctx_t *ctx, size_t *len)
 {
-    char      *text;
-    ngx_fd_t   fd;
+    char       *text;
+    ngx_fd_t    fd;
+    ngx_err_t   err;
 
     /* NONBLOCK: opening a fifo must not wait for its writer */
 
@@ -129,7 +133,13 @@ ngx_prom_file_read(ngx_prom_file_ctx_t *ctx, size_t *len)
                        NGX_FILE_OPEN, 0);
 
     if (fd == NGX_INVALID_FILE) {
-        ngx_prom_file_wrong(ctx, ngx_errno, ": cannot be opened");
+        err = ngx_errno;
+        ngx_prom_file_wrong(ctx, err, ": cannot be opened");
+
+        if (err != NGX_ENOENT && err != NGX_EACCES && err != NGX_ENOTDIR) {
+            ctx->rc = NGX_ABORT;
+        }
+
         return NULL;
     }
 
@@ -153,6 +163,7 @@ ngx_prom_file_text(ngx_prom_file_ctx_t *ctx, ngx_fd_t fd, size_t *len)
 
     if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
         ngx_prom_file_wrong(ctx, ngx_errno, ": cannot be examined");
+        ctx->rc = NGX_ABORT;
         return NULL;
     }
 
@@ -174,6 +185,7 @@ ngx_prom_file_text(ngx_prom_file_ctx_t *ctx, ngx_fd_t fd, size_t *len)
     text = ngx_palloc(ctx->pool, size + 1);
     if (text == NULL) {
         ngx_prom_file_wrong(ctx, NGX_ENOMEM, ": cannot be read");
+        ctx->rc = NGX_ABORT;
         return NULL;
     }
 
@@ -184,6 +196,7 @@ ngx_prom_file_text(ngx_prom_file_ctx_t *ctx, ngx_fd_t fd, size_t *len)
 
         if (rc == -1) {
             ngx_prom_file_wrong(ctx, ngx_errno, ": cannot be read");
+            ctx->rc = NGX_ABORT;
             return NULL;
         }
 
@@ -194,6 +207,7 @@ ngx_prom_file_text(ngx_prom_file_ctx_t *ctx, ngx_fd_t fd, size_t *len)
 
     if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
         ngx_prom_file_wrong(ctx, ngx_errno, ": cannot be examined");
+        ctx->rc = NGX_ABORT;
         return NULL;
     }
 
@@ -207,7 +221,7 @@ ngx_prom_file_text(ngx_prom_file_ctx_t *ctx, ngx_fd_t fd, size_t *len)
     {
         ngx_prom_file_wrong(ctx, 0, ": was changed while it was read, "
                                     "try again");
-        ctx->changed = 1;
+        ctx->rc = NGX_AGAIN;
         return NULL;
     }
 

@@ -24,13 +24,17 @@ typedef struct {
 } ngx_prom_file_id_t;
 
 
-void ngx_prom_file_id(ngx_str_t *file, ngx_prom_file_id_t *id);
+/* returns 0, or the error if there is none */
+
+ngx_err_t ngx_prom_file_id(ngx_str_t *file, ngx_prom_file_id_t *id);
 
 /*
  * Reads and parses a targets file, into pool.  What is wrong with it goes
  * to errors, an array of ngx_str_t: "FILE:LINE:COLUMN: reason" each; nothing
  * is logged, so that any thread may call it.  id is that of what was read.
- * Returns NGX_OK, NGX_ERROR, or NGX_AGAIN if it was changed meanwhile.
+ * Returns NGX_OK; NGX_ERROR if the file is wrong, missing, or not for us;
+ * NGX_AGAIN if it was changed meanwhile; or NGX_ABORT if it could not be
+ * read for a reason that may pass.
  */
 
 ngx_int_t ngx_prom_file_load(ngx_str_t *file, ngx_prom_targets_t *pt,

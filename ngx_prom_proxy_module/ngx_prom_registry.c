@@ -73,6 +73,12 @@ ngx_prom_registry_init(ngx_slab_pool_t *shpool, size_t zone)
     size = ngx_min(size / 2, NGX_MAX_UINT32_VALUE);
     registry->half = size & ~(size_t) 7;
 
+#if (NGX_DEBUG_MALLOC)
+    /* but for the junk that nginx fills it with then */
+    ngx_memzero(registry + 1, registry->capacity * sizeof(ngx_prom_counters_t)
+                              + 2 * registry->half);
+#endif
+
     if (pthread_mutexattr_init(&attr) != 0) {
         return NGX_ERROR;
     }
@@ -135,12 +141,12 @@ ngx_prom_registry_prepare(ngx_prom_registry_t *registry,
         return NGX_DECLINED;
     }
 
-    next = 1 - registry->current;
+    next = registry->generation + 1;
 
     /* who still walks the snapshot before the last learns that it is gone */
 
     ngx_shmtx_lock(&registry->shpool->mutex);
-    registry->generations[next] = 0;
+    registry->whole[next & 1] = 0;
     ngx_shmtx_unlock(&registry->shpool->mutex);
 
     sn = ngx_prom_registry_snapshot(registry, next);
@@ -159,13 +165,12 @@ ngx_prom_registry_commit(ngx_prom_registry_t *registry)
 {
     ngx_uint_t  next;
 
-    next = 1 - registry->current;
-
     ngx_shmtx_lock(&registry->shpool->mutex);
 
-    registry->generations[next] = registry->generation + 1;
-    registry->current = next;
-    registry->generation++;
+    next = registry->generation + 1;
+
+    registry->whole[next & 1] = next;
+    registry->generation = next;
 
     ngx_shmtx_unlock(&registry->shpool->mutex);
 }
@@ -184,7 +189,10 @@ ngx_prom_registry_report(ngx_prom_registry_t *registry,
 
     ngx_shmtx_lock(&registry->shpool->mutex);
 
-    registry->seen = *id;
+    if (id) {
+        registry->seen = *id;
+    }
+
     registry->failed = (reason->len != 0);
     registry->reason_len = ngx_min(reason->len, NGX_PROM_REASON_MAX);
     ngx_memcpy(registry->reason, reason->data, registry->reason_len);
@@ -219,6 +227,34 @@ ngx_prom_registry_seen(ngx_prom_registry_t *registry,
 }
 
 
+ngx_uint_t
+ngx_prom_registry_configure(ngx_prom_registry_t *registry)
+{
+    return ++registry->configuration;
+}
+
+
+ngx_uint_t
+ngx_prom_registry_configured(ngx_prom_registry_t *registry,
+    ngx_uint_t configuration)
+{
+    return (registry->configuration == configuration);
+}
+
+
+ngx_msec_t
+ngx_prom_registry_clock(void)
+{
+    struct timespec  ts;
+
+    if (clock_gettime(CLOCK_MONOTONIC, &ts) == -1) {
+        return 0;
+    }
+
+    return (ngx_msec_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+
 void
 ngx_prom_registry_inherit(ngx_prom_registry_t *registry,
     ngx_prom_registry_t *old)
@@ -237,7 +273,7 @@ ngx_prom_registry_inherit(ngx_prom_registry_t *registry,
     theirs = ngx_prom_registry_current(old);
 
     if (theirs) {
-        sn = ngx_prom_registry_snapshot(registry, 1 - registry->current);
+        sn = ngx_prom_registry_snapshot(registry, registry->generation + 1);
         entries = ngx_prom_snapshot_entries(sn);
 
         for (i = 0; i < sn->count; i++) {
@@ -306,6 +342,8 @@ ngx_prom_registry_find(ngx_prom_registry_t *registry, const ngx_str_t *uri,
 
     rc = NGX_DECLINED;
 
+    /* few bytes are copied, and the pool has them at hand as a rule */
+
     ngx_shmtx_lock(&registry->shpool->mutex);
 
     sn = ngx_prom_registry_current(registry);
@@ -351,7 +389,7 @@ ngx_prom_registry_current(ngx_prom_registry_t *registry)
         return NULL;
     }
 
-    return ngx_prom_registry_snapshot(registry, registry->current);
+    return ngx_prom_registry_snapshot(registry, registry->generation);
 }
 
 
@@ -408,7 +446,9 @@ ngx_prom_registry_assign(ngx_prom_registry_t *registry,
     for (i = 0; i < sn->count; i++) {
         e = old ? ngx_prom_snapshot_same(old, sn, &entries[i]) : NULL;
 
-        if (e) {
+        /* a set that was refused in the end may have taken its slot */
+
+        if (e && ngx_prom_registry_counters(registry, e->slot, e->serial)) {
             entries[i].slot = e->slot;
             entries[i].serial = e->serial;
             kept[e->slot] = 1;
@@ -471,8 +511,11 @@ ngx_prom_registry_give(ngx_prom_registry_t *registry, ngx_prom_entry_t *e,
 
     counters = ngx_prom_registry_slots(registry) + slot;
 
-    ngx_memzero(counters, sizeof(ngx_prom_counters_t));
+    /* at first the serial, so that no scrape of another target's is added */
+
     counters->serial = registry->serial;
+    ngx_memory_barrier();
+    ngx_memzero(counters, offsetof(ngx_prom_counters_t, serial));
 
     e->serial = registry->serial;
 }

@@ -97,8 +97,9 @@ ngx_int_t ngx_prom_registry_prepare(ngx_prom_registry_t *registry,
 void ngx_prom_registry_commit(ngx_prom_registry_t *registry);
 
 /*
- * Says what became of the file whose identity is id: reason is empty if its
- * targets were loaded, in took milliseconds.  Counts as a reload if live.
+ * Says what became of the file whose identity is id, before a commit:
+ * reason is empty if its targets were loaded, in took milliseconds.  Counts
+ * as a reload if live.  id is NULL if the same file is worth another try.
  */
 
 void ngx_prom_registry_report(ngx_prom_registry_t *registry,
@@ -109,6 +110,19 @@ void ngx_prom_registry_report(ngx_prom_registry_t *registry,
 
 ngx_uint_t ngx_prom_registry_seen(ngx_prom_registry_t *registry,
     const ngx_prom_file_id_t *id);
+
+/*
+ * A new configuration comes into use: returns its number. Those before it
+ * are not configured any more, and load nothing.
+ */
+
+ngx_uint_t ngx_prom_registry_configure(ngx_prom_registry_t *registry);
+ngx_uint_t ngx_prom_registry_configured(ngx_prom_registry_t *registry,
+    ngx_uint_t configuration);
+
+/* milliseconds of a clock that nobody sets */
+
+ngx_msec_t ngx_prom_registry_clock(void);
 
 /* copies counters of the same names, and totals, out of another zone's */
 
@@ -166,7 +180,7 @@ typedef struct {
 
     ngx_prom_registry_t *registry;    /* private from here on */
     ngx_pool_t          *pool;
-    uint64_t             generation;
+    ngx_atomic_uint_t    generation;
     u_char              *buf;
     size_t               size;
     uint32_t             first;       /* in buf are the targets first */

@@ -65,9 +65,15 @@ struct ngx_prom_registry_s {
     uint32_t             touched;     /* slots behind that are zero still */
     uint32_t             serial;      /* the last one given to a slot */
 
-    ngx_uint_t           current;     /* which of the two is in use */
-    uint64_t             generation;  /* of that one; 0: nothing yet */
-    uint64_t             generations[2];   /* 0: not whole */
+    /*
+     * The snapshot in use is that of the generation: the odd ones are in the
+     * second place. So a single write changes which one it is.
+     */
+
+    ngx_atomic_t         generation;  /* 0: nothing yet */
+    ngx_atomic_t         whole[2];    /* which one is there; 0: none */
+
+    ngx_uint_t           configuration;
 
     ngx_prom_file_id_t   seen;
     uint64_t             loaded;
@@ -87,10 +93,10 @@ struct ngx_prom_registry_s {
 #define ngx_prom_registry_slots(registry)                                    \
     ((ngx_prom_counters_t *) ((registry) + 1))
 
-#define ngx_prom_registry_snapshot(registry, i)                              \
+#define ngx_prom_registry_snapshot(registry, generation)                     \
     ((ngx_prom_snapshot_t *) ((u_char *) (ngx_prom_registry_slots(registry)  \
                                           + (registry)->capacity)            \
-                              + (i) * (registry)->half))
+                              + ((generation) & 1) * (registry)->half))
 
 
 /* bytes that the targets of pt take; at least one bucket a target */

@@ -47,7 +47,7 @@ ngx_prom_walk_start(ngx_prom_walk_t *walk, ngx_prom_registry_t *registry,
     walk->generation = registry->generation;
 
     if (walk->generation) {
-        sn = ngx_prom_registry_snapshot(registry, registry->current);
+        sn = ngx_prom_registry_snapshot(registry, walk->generation);
         walk->count = sn->count;
         walk->digest = sn->digest;
     }
@@ -140,7 +140,6 @@ ngx_prom_walk_slice(ngx_prom_walk_t *walk)
 {
     size_t                size;
     uint32_t              n;
-    ngx_uint_t            i;
     ngx_prom_registry_t  *registry;
 
     registry = walk->registry;
@@ -148,19 +147,14 @@ ngx_prom_walk_slice(ngx_prom_walk_t *walk)
     for ( ;; ) {
         ngx_shmtx_lock(&registry->shpool->mutex);
 
-        for (i = 0; i < 2; i++) {
-
-            if (registry->generations[i] == walk->generation) {
-                break;
-            }
-        }
-
-        if (i == 2) {
+        if (registry->whole[walk->generation & 1] != walk->generation) {
             ngx_shmtx_unlock(&registry->shpool->mutex);
             return NGX_ABORT;
         }
 
-        n = ngx_prom_walk_copy(walk, ngx_prom_registry_snapshot(registry, i),
+        n = ngx_prom_walk_copy(walk,
+                               ngx_prom_registry_snapshot(registry,
+                                                          walk->generation),
                                &size);
 
         ngx_shmtx_unlock(&registry->shpool->mutex);

@@ -120,6 +120,28 @@ ok($nginx->reload, 'another zone size is taken');
 is(join(' ', map { status($_) } qw(stays round-8)), '200 200',
     'with all targets');
 
+# another file, while the old configuration's worker still looks at the old one
+
+$nginx->write('other', "127.0.0.1:$port other\n");
+$conf =~ s/targets interval=0;/targets interval=20ms;/;
+$nginx->write('nginx.conf', $conf);
+$nginx->reload;
+
+for my $round (1 .. 5) {
+    $nginx->write('nginx.conf', $conf =~ s{/targets interval=20ms}
+        {/other interval=0}r);
+    $nginx->write('targets', "127.0.0.1:$port old-$round\n");
+    $nginx->reload;
+    is(join(' ', map { status($_) } 'other', "old-$round"), '200 404',
+        "round $round: a new configuration's file wins");
+
+    $nginx->write('nginx.conf', $conf);
+    $nginx->reload;
+}
+
+$nginx->write('targets', $text);
+await(sub { status('stays') == 200 });
+
 # workers that die
 
 for my $round (1 .. 3) {
@@ -129,6 +151,44 @@ for my $round (1 .. 3) {
         @now });
     is(status('stays'), 200, "round $round: killed workers are replaced");
 }
+
+# a set that takes the place of almost all targets, and is refused in the end
+
+my $full = Nginx->new;
+my @names = map { "first-$_" } 1 .. 40;
+$full->configure(zone => '40k', targets => join('',
+    map { "127.0.0.1:$port $_\n" } @names),
+    registry => 'prom_proxy_targets %%DIR%%/targets interval=0;',
+    server => 'location = /metrics { prom_proxy_metrics; }')->start;
+$full->get("/$_/") for @names;
+
+my $whole = Nginx::slurp($full->dir . '/nginx.conf');
+$full->write('nginx.conf', $whole =~ s/http \{/"http { server { listen "
+    . '127.0.0.1:' . $taken->sockport . '; }'/er);
+$full->write('targets', join '', map { "127.0.0.1:$port second-$_\n" }
+    1 .. 40);
+$full->signal('HUP');
+await(sub { $full->log =~ /still could not bind/ }, 30);
+
+$full->write('nginx.conf', $whole);
+$full->write('targets', join '', map { "127.0.0.1:$port $_\n" } @names);
+$full->reload;
+$full->get("/$_/") for @names;
+
+my $counted = () = $full->get('/metrics')->{body}
+    =~ /^monitoring_proxy_target_scrapes_total\{.*code="2xx"\} [12]$/mg;
+is($counted, 40, 'leaves no target that is not counted any more');
+$full->finish(qr/bind\(\)/);
+
+# the module alone, with nothing of its own in the configuration
+
+my $alone = Nginx->new;
+$alone->configure;
+$alone->write('nginx.conf', Nginx::slurp($alone->dir . '/nginx.conf')
+    =~ s/http \{.*/http { server { listen 127.0.0.1:%%PORT%%; } }/sr);
+$alone->start;
+ok($alone->reload && $alone->reload, 'a module that is not used is no harm');
+$alone->finish;
 
 # the log of a killed worker is not an alert of ours
 

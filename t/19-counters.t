@@ -108,6 +108,39 @@ $nginx->write('targets', lines('one', 'six'));
 ok(comes('six'), 'after one that was refused, the file is still looked at');
 is(scrapes('one'), 3, 'and nothing is lost');
 
+# answers of every kind
+
+for my $case (
+    [ 'unbuffered', "Content-Length: 6\r\n\r\nright\n", 1 ],
+    [ 'in chunks', "Transfer-Encoding: chunked\r\n\r\n6\r\nright\n\r\n"
+        . "0\r\n\r\n", 1 ],
+    [ 'to the end of the connection', "\r\nright\n", 0 ],
+    [ 'broken off', "Content-Length: 60\r\n\r\nwrong\n", 0, 0 ],
+    [ 'in chunks, broken off',
+        "Transfer-Encoding: chunked\r\n\r\n6\r\nwrong\n\r\n", 0, 0 ],
+) {
+    my ($what, $rest, $more, $up) = @$case;
+
+    for my $buffering ('yes', 'no') {
+        my $backend = Backend->new(answer => sub {
+            my ($s) = @_;
+            print $s "HTTP/1.1 200 OK\r\nX-Accel-Buffering: $buffering\r\n"
+                . "Content-Type: text/plain\r\n$rest";
+            $s->flush;
+            return $more;
+        });
+
+        my $name = 'n' . $backend->port;
+        $nginx->write('targets', '127.0.0.1:' . $backend->port . " $name\n"
+            . lines('one', 'six'));
+        await(sub { status($name) != 404 }, $soon);
+
+        is(value(qq(monitoring_proxy_target_up{target="$name"})), $up // 1,
+            "an answer $what, buffered: $buffering");
+        $backend->stop;
+    }
+}
+
 # workers at once, and killed
 
 $nginx->write('nginx.conf', $conf);
