@@ -88,6 +88,8 @@ is(body($proxy, '/external-host-1/metrics'), "200 up /metrics\n",
 
 is(Http::request($proxy->published(80), path => '/-/healthy')->{status}, 200,
     'answers on the published port 80');
+is(join(' ', map { $proxy->http(path => '/-/ready', method => $_)->{status} }
+    qw(GET HEAD POST)), '200 200 405', '/-/ready is for GET and HEAD');
 like(readline(Http::connection($proxy->published(22))), qr/^SSH-2\.0-OpenSSH/,
     'answers on the published port 22');
 
@@ -201,6 +203,8 @@ is(body($proxy, '/elsewhere'), "200 mine: /elsewhere\n",
     'location / takes the rest');
 is(body($proxy, '/metrics'), "200 mine: metrics\n",
     'an own location takes the place of a page');
+like(body($proxy, '/'), qr/^200 <!DOCTYPE html>/,
+    'location / does not, even of that at /');
 is($proxy->exec('sh', '-c', 'monitoring-proxy targets --json 2> /dev/null')
     ->{out}, "[]\n", 'without a file there are no targets');
 is($proxy->scrape('/-/ready')->{status}, 200, 'it is ready');
