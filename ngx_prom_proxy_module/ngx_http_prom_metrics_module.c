@@ -194,19 +194,9 @@ ngx_http_prom_metrics_headers(ngx_http_request_t *r, ngx_uint_t openmetrics)
                                       - type->data;
     r->headers_out.content_type_lowcase = NULL;
 
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
+    h = ngx_http_prom_page_header(r, "Vary", "Accept");
 
-    h->hash = 1;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-    ngx_str_set(&h->key, "Vary");
-    ngx_str_set(&h->value, "Accept");
-
-    return NGX_OK;
+    return h ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -563,11 +553,12 @@ ngx_http_prom_metrics_create_loc_conf(ngx_conf_t *cf)
 static char *
 ngx_http_prom_metrics_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
+    ngx_http_prom_metrics_loc_conf_t *prev = parent;
     ngx_http_prom_metrics_loc_conf_t *conf = child;
 
     ngx_http_prom_proxy_main_conf_t  *pmcf;
 
-    /* a page isn't inherited, and the zone may be defined further down */
+    /* the zone may be defined further down */
 
     pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_prom_proxy_module);
 
@@ -576,6 +567,10 @@ ngx_http_prom_metrics_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                       "\"prom_proxy_metrics\" needs a \"prom_proxy_zone\"");
         return NGX_CONF_ERROR;
     }
+
+    /* "if" and "limit_except" inherit the handler, and no others do */
+
+    ngx_conf_merge_value(conf->per_target, prev->per_target, NGX_CONF_UNSET);
 
     return NGX_CONF_OK;
 }

@@ -32,8 +32,7 @@ static ngx_uint_t ngx_http_prom_page_has_port(const ngx_str_t *host);
 ngx_int_t
 ngx_http_prom_page_check(ngx_http_request_t *r)
 {
-    ngx_int_t         rc;
-    ngx_table_elt_t  *allow;
+    ngx_int_t  rc;
 
     rc = ngx_http_discard_request_body(r);
 
@@ -41,17 +40,9 @@ ngx_http_prom_page_check(ngx_http_request_t *r)
         return rc;
     }
 
-    allow = ngx_list_push(&r->headers_out.headers);
-    if (allow == NULL) {
+    if (ngx_http_prom_page_header(r, "Allow", "GET, HEAD") == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    allow->hash = 1;
-#if (nginx_version >= 1023000)
-    allow->next = NULL;
-#endif
-    ngx_str_set(&allow->key, "Allow");
-    ngx_str_set(&allow->value, "GET, HEAD");
 
     /* answered here, so that the caller need not tell it from NGX_OK */
 
@@ -61,6 +52,30 @@ ngx_http_prom_page_check(ngx_http_request_t *r)
                                           NGX_HTTP_NOT_ALLOWED,
                                           "only GET and HEAD are allowed"));
     return NGX_DONE;
+}
+
+
+ngx_table_elt_t *
+ngx_http_prom_page_header(ngx_http_request_t *r, const char *name,
+    const char *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    h->hash = 1;
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value.data = (u_char *) value;
+    h->value.len = ngx_strlen(value);
+
+    return h;
 }
 
 

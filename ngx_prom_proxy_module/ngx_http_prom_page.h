@@ -70,6 +70,11 @@ ngx_int_t ngx_http_prom_page_refuse(ngx_http_request_t *r, ngx_uint_t status,
 
 ngx_int_t ngx_http_prom_page_check(ngx_http_request_t *r);
 
+/* adds a header to the answer; NULL without memory */
+
+ngx_table_elt_t *ngx_http_prom_page_header(ngx_http_request_t *r,
+    const char *name, const char *value);
+
 /*
  * The registry of the configuration; NULL without a "prom_proxy_zone".
  */
@@ -90,6 +95,16 @@ ngx_int_t ngx_http_prom_page_address(ngx_http_request_t *r,
 
 char *ngx_http_prom_page_set_address(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_complex_value_t **advertise);
+
+/*
+ * Where a target's metrics are, behind "/NAME": "/metrics", or what its
+ * label says.  path->data has room for NGX_HTTP_PROM_PAGE_PATH bytes.
+ */
+
+#define NGX_HTTP_PROM_PAGE_PATH  (NGX_PROM_VALUE_MAX + 2)
+
+void ngx_http_prom_page_metrics_path(const ngx_prom_item_t *item,
+    ngx_str_t *path);
 
 /* returns dst behind the escaped text; at most 6 bytes for each of text */
 

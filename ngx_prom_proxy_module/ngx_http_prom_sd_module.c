@@ -48,8 +48,6 @@ static ngx_int_t ngx_http_prom_sd_address(ngx_http_request_t *r,
     ngx_http_prom_sd_ctx_t *ctx);
 static ngx_int_t ngx_http_prom_sd_headers(ngx_http_request_t *r,
     ngx_http_prom_sd_ctx_t *ctx);
-static ngx_table_elt_t *ngx_http_prom_sd_add_header(ngx_http_request_t *r,
-    char *key);
 
 static ngx_int_t ngx_http_prom_sd_write(ngx_http_prom_page_t *page);
 static ngx_int_t ngx_http_prom_sd_write_end(ngx_http_prom_page_t *page);
@@ -59,7 +57,6 @@ static void ngx_http_prom_sd_value(const ngx_prom_item_t *item,
     const ngx_str_t *name, ngx_str_t *value);
 static u_char *ngx_http_prom_sd_group(u_char *p, ngx_http_prom_sd_ctx_t *ctx,
     const ngx_prom_item_t *item);
-static u_char *ngx_http_prom_sd_path(u_char *p, ngx_str_t *path);
 static ngx_uint_t ngx_http_prom_sd_equal(const ngx_str_t *a,
     const ngx_str_t *b);
 
@@ -72,8 +69,6 @@ static char *ngx_http_prom_sd(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static const ngx_str_t  ngx_http_prom_sd_instance = ngx_string("instance");
 static const ngx_str_t  ngx_http_prom_sd_metrics_path =
     ngx_string("__metrics_path__");
-static const ngx_str_t  ngx_http_prom_sd_here = ngx_string(".");
-static const ngx_str_t  ngx_http_prom_sd_parent = ngx_string("..");
 
 
 static ngx_command_t  ngx_http_prom_sd_commands[] = {
@@ -337,12 +332,10 @@ ngx_http_prom_sd_headers(ngx_http_request_t *r, ngx_http_prom_sd_ctx_t *ctx)
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
 
-    h = ngx_http_prom_sd_add_header(r, "Cache-Control");
+    h = ngx_http_prom_page_header(r, "Cache-Control", "no-cache");
     if (h == NULL) {
         return NGX_ERROR;
     }
-
-    ngx_str_set(&h->value, "no-cache");
 
     ngx_md5_init(&md5);
     ngx_md5_update(&md5, &ctx->walk.digest, sizeof(ctx->walk.digest));
@@ -358,7 +351,7 @@ ngx_http_prom_sd_headers(ngx_http_request_t *r, ngx_http_prom_sd_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    h = ngx_http_prom_sd_add_header(r, "ETag");
+    h = ngx_http_prom_page_header(r, "ETag", "");
     if (h == NULL) {
         return NGX_ERROR;
     }
@@ -374,28 +367,6 @@ ngx_http_prom_sd_headers(ngx_http_request_t *r, ngx_http_prom_sd_ctx_t *ctx)
     r->headers_out.etag = h;
 
     return NGX_OK;
-}
-
-
-static ngx_table_elt_t *
-ngx_http_prom_sd_add_header(ngx_http_request_t *r, char *key)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NULL;
-    }
-
-    h->hash = 1;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-    h->key.len = ngx_strlen(key);
-    h->key.data = (u_char *) key;
-    ngx_str_null(&h->value);
-
-    return h;
 }
 
 
@@ -533,8 +504,9 @@ static u_char *
 ngx_http_prom_sd_group(u_char *p, ngx_http_prom_sd_ctx_t *ctx,
     const ngx_prom_item_t *item)
 {
-    size_t     pos;
-    ngx_str_t  name, value;
+    size_t      pos;
+    u_char      path[NGX_HTTP_PROM_PAGE_PATH];
+    ngx_str_t   name, value;
 
     p = ngx_sprintf(p, "%c\n{\"targets\":[\"%V\"],\"labels\":{\"instance\":\"",
                     ctx->listed ? ',' : '[', &ctx->address);
@@ -543,13 +515,10 @@ ngx_http_prom_sd_group(u_char *p, ngx_http_prom_sd_ctx_t *ctx,
     p = ngx_sprintf(p, "\",\"__metrics_path__\":\"/");
     p = ngx_http_prom_escape_json(p, &item->name);
 
-    ngx_http_prom_sd_value(item, &ngx_http_prom_sd_metrics_path, &value);
+    value.data = path;
+    ngx_http_prom_page_metrics_path(item, &value);
 
-    if (value.len == 0) {
-        ngx_str_set(&value, "/metrics");
-    }
-
-    p = ngx_http_prom_sd_path(p, &value);
+    p = ngx_http_prom_escape_json(p, &value);
 
     p = ngx_sprintf(p, "\",\"__scheme__\":\"%V\"", &ctx->scheme);
 
@@ -575,62 +544,6 @@ ngx_http_prom_sd_group(u_char *p, ngx_http_prom_sd_ctx_t *ctx,
     *p++ = '}';
 
     return p;
-}
-
-
-/*
- * Segments "." and ".." are resolved here, where "/" is the target's own:
- * behind "/NAME" they would lead to other targets.
- */
-
-static u_char *
-ngx_http_prom_sd_path(u_char *p, ngx_str_t *path)
-{
-    u_char     *start, *src, *end;
-    ngx_str_t   segment;
-
-    start = p;
-    src = path->data;
-    end = path->data + path->len;
-
-    if (src < end && *src == '/') {
-        src++;
-    }
-
-    for ( ;; ) {
-        segment.data = src;
-
-        while (src < end && *src != '/') {
-            src++;
-        }
-
-        segment.len = src - segment.data;
-
-        if (ngx_http_prom_sd_equal(&segment, &ngx_http_prom_sd_parent)) {
-
-            while (p > start && *--p != '/') { /* void */ }
-
-            if (src == end) {
-                *p++ = '/';
-            }
-
-        } else if (ngx_http_prom_sd_equal(&segment, &ngx_http_prom_sd_here)) {
-
-            if (src == end) {
-                *p++ = '/';
-            }
-
-        } else {
-            *p++ = '/';
-            p = ngx_http_prom_escape_json(p, &segment);
-        }
-
-        if (src == end) {
-            return p;
-        }
-
-        src++;
-    }
 }
 
 

@@ -230,6 +230,10 @@ localhost:9 site/never.1 team="a \\"b\\""
 END
 location = /metrics { prom_proxy_metrics; }
 location = /few { prom_proxy_metrics per_target=off; }
+location = /inside {
+    prom_proxy_metrics per_target=off;
+    if (\$arg_x) { set \$y 1; }
+}
 location = /many { prom_proxy_metrics per_target=on; }
 location = /gzip {
     charset utf-8;
@@ -439,6 +443,8 @@ is(scalar(grep { $_->{name} =~ /proxy_target_/ } @{ $page->{families} }), 0,
     'per_target=off: no family that each target has');
 is($page->{samples}{monitoring_proxy_targets_up}, 2,
     'per_target=off: targets are counted');
+unlike($nginx->get('/inside?x=1')->{body}, qr/^monitoring_proxy_target_/m,
+    'per_target=off holds inside of "if" too');
 is(page('/many')->{samples}{'monitoring_proxy_target_up{target="ok"}'}, 1,
     'per_target=on: as without it');
 
@@ -512,6 +518,10 @@ $nginx->configure(targets => many('a'), zone => '64m',
 send_timeout 300s;
 location = /metrics { prom_proxy_metrics; }
 location = /few { prom_proxy_metrics per_target=off; }
+location = /inside {
+    prom_proxy_metrics per_target=off;
+    if (\$arg_x) { set \$y 1; }
+}
 location = /fixed { return 200 ok; }
 CONF
 
