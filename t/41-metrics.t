@@ -232,7 +232,7 @@ location = /metrics { prom_proxy_metrics; }
 location = /few { prom_proxy_metrics per_target=off; }
 location = /inside {
     prom_proxy_metrics per_target=off;
-    if (\$arg_x) { set \$y 1; }
+    if ($arg_x) { set $y 1; }
 }
 location = /many { prom_proxy_metrics per_target=on; }
 location = /gzip {
@@ -520,7 +520,7 @@ location = /metrics { prom_proxy_metrics; }
 location = /few { prom_proxy_metrics per_target=off; }
 location = /inside {
     prom_proxy_metrics per_target=off;
-    if (\$arg_x) { set \$y 1; }
+    if ($arg_x) { set $y 1; }
 }
 location = /fixed { return 200 ok; }
 CONF
