@@ -82,7 +82,7 @@ sub loaded
 {
     open my $fh, '<', $log or die "$log: $!\n";
 
-    return scalar grep { / targets loaded in / } <$fh>;
+    return scalar grep { /: targets loaded: / } <$fh>;
 }
 
 

@@ -578,9 +578,9 @@ ngx_http_prom_proxy_load(ngx_conf_t *cf,
     err = ngx_prom_file_id(&pmcf->file, &pmcf->id);
 
     if (pmcf->optional && (err == NGX_ENOENT || err == NGX_ENOTDIR)) {
-        ngx_conf_log_error(NGX_LOG_NOTICE, cf, 0,
-                           "%V: is missing, no targets are loaded until it "
-                           "is there", &pmcf->file);
+        ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                      "%V: is missing, no targets are loaded until it is "
+                      "there", &pmcf->file);
         return NGX_CONF_OK;
     }
 

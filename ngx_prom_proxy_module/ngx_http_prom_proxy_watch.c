@@ -383,7 +383,7 @@ ngx_http_prom_watch_finish(ngx_http_prom_watch_t *watch)
 
     if (watch->rc == NGX_OK) {
         ngx_log_error(NGX_LOG_NOTICE, watch->event.log, 0,
-                      "%V: %uD targets loaded in %M ms", &watch->conf->file,
+                      "%V: targets loaded: %uD, in %M ms", &watch->conf->file,
                       watch->count, watch->took);
 
     } else if (watch->rc != NGX_AGAIN

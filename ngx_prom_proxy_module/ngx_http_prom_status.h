@@ -179,11 +179,6 @@ void ngx_http_prom_status_row(ngx_http_prom_status_ctx_t *ctx,
 void ngx_http_prom_status_config(ngx_http_prom_status_ctx_t *ctx,
     const ngx_prom_item_t *item);
 
-/* the path behind NAME that is scraped */
-
-void ngx_http_prom_status_metrics_path(const ngx_prom_item_t *item,
-    ngx_str_t *path);
-
 /* ngx_http_prom_status_assets.c */
 
 extern const ngx_str_t  ngx_http_prom_status_css;

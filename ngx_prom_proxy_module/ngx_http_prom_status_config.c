@@ -29,8 +29,6 @@ static ngx_uint_t ngx_http_prom_status_starts(const ngx_str_t *s,
 
 static const ngx_str_t  ngx_http_prom_status_internal = ngx_string("__");
 static const ngx_str_t  ngx_http_prom_status_param = ngx_string("__param_");
-static const ngx_str_t  ngx_http_prom_status_path =
-    ngx_string("__metrics_path__");
 static const ngx_str_t  ngx_http_prom_status_interval =
     ngx_string("__scrape_interval__");
 static const ngx_str_t  ngx_http_prom_status_timeout =
@@ -41,6 +39,7 @@ void
 ngx_http_prom_status_config(ngx_http_prom_status_ctx_t *ctx,
     const ngx_prom_item_t *item)
 {
+    u_char                        buf[NGX_HTTP_PROM_PAGE_PATH];
     ngx_str_t                     path;
     ngx_http_prom_status_text_t  *text;
 
@@ -53,7 +52,8 @@ ngx_http_prom_status_config(ngx_http_prom_status_ctx_t *ctx,
         ngx_http_prom_status_print(text, "\n  scheme: https");
     }
 
-    ngx_http_prom_status_metrics_path(item, &path);
+    path.data = buf;
+    ngx_http_prom_page_metrics_path(item, &path);
 
     ngx_http_prom_status_print(text, "\n  metrics_path: &quot;/");
     ngx_http_prom_status_json(ctx, &item->name);
@@ -76,16 +76,6 @@ ngx_http_prom_status_config(ngx_http_prom_status_ctx_t *ctx,
     ngx_http_prom_status_print(text, "\n");
 
     ngx_http_prom_status_labels(ctx, item);
-}
-
-
-void
-ngx_http_prom_status_metrics_path(const ngx_prom_item_t *item,
-    ngx_str_t *path)
-{
-    if (!ngx_http_prom_status_label(item, &ngx_http_prom_status_path, path)) {
-        ngx_str_set(path, "/metrics");
-    }
 }
 
 

@@ -36,14 +36,14 @@ static ngx_int_t ngx_http_prom_status_nonce(ngx_http_request_t *r,
     u_char *nonce);
 static ngx_int_t ngx_http_prom_status_headers(ngx_http_request_t *r,
     u_char *nonce);
-static ngx_int_t ngx_http_prom_status_header(ngx_http_request_t *r,
-    const char *name, const char *value);
 static ngx_int_t ngx_http_prom_status_write(ngx_http_prom_page_t *page);
 static ngx_int_t ngx_http_prom_status_step(ngx_http_prom_status_ctx_t *ctx);
 static ngx_int_t ngx_http_prom_status_next_row(
     ngx_http_prom_status_ctx_t *ctx);
 
 static void *ngx_http_prom_status_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_prom_status_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
 static char *ngx_http_prom_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -74,7 +74,7 @@ static ngx_http_module_t  ngx_http_prom_status_module_ctx = {
     NULL,                                  /* merge server configuration */
 
     ngx_http_prom_status_create_loc_conf,  /* create location configuration */
-    NULL                                   /* merge location configuration */
+    ngx_http_prom_status_merge_loc_conf    /* merge location configuration */
 };
 
 
@@ -196,15 +196,14 @@ ngx_http_prom_status_headers(ngx_http_request_t *r, u_char *nonce)
                      nonce, nonce);
     *p = '\0';
 
-    if (ngx_http_prom_status_header(r, "Content-Security-Policy",
-                                    (char *) policy)
-        != NGX_OK
-        || ngx_http_prom_status_header(r, "X-Content-Type-Options", "nosniff")
-           != NGX_OK
-        || ngx_http_prom_status_header(r, "Cache-Control", "no-store")
-           != NGX_OK
-        || ngx_http_prom_status_header(r, "Referrer-Policy", "no-referrer")
-           != NGX_OK)
+    if (ngx_http_prom_page_header(r, "Content-Security-Policy",
+                                  (char *) policy)
+        == NULL
+        || ngx_http_prom_page_header(r, "X-Content-Type-Options", "nosniff")
+           == NULL
+        || ngx_http_prom_page_header(r, "Cache-Control", "no-store") == NULL
+        || ngx_http_prom_page_header(r, "Referrer-Policy", "no-referrer")
+           == NULL)
     {
         return NGX_ERROR;
     }
@@ -212,31 +211,6 @@ ngx_http_prom_status_headers(ngx_http_request_t *r, u_char *nonce)
     ngx_str_set(&r->headers_out.content_type, "text/html");
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     ngx_str_set(&r->headers_out.charset, "utf-8");
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_prom_status_header(ngx_http_request_t *r, const char *name,
-    const char *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    h->hash = 1;
-    h->key.len = ngx_strlen(name);
-    h->key.data = (u_char *) name;
-    h->value.len = ngx_strlen(value);
-    h->value.data = (u_char *) value;
-
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
 
     return NGX_OK;
 }
@@ -383,7 +357,30 @@ ngx_http_prom_status_next_row(ngx_http_prom_status_ctx_t *ctx)
 static void *
 ngx_http_prom_status_create_loc_conf(ngx_conf_t *cf)
 {
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_prom_status_loc_conf_t));
+    ngx_http_prom_status_loc_conf_t  *slcf;
+
+    slcf = ngx_palloc(cf->pool, sizeof(ngx_http_prom_status_loc_conf_t));
+    if (slcf == NULL) {
+        return NULL;
+    }
+
+    slcf->address = NGX_CONF_UNSET_PTR;
+
+    return slcf;
+}
+
+
+static char *
+ngx_http_prom_status_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_prom_status_loc_conf_t *prev = parent;
+    ngx_http_prom_status_loc_conf_t *conf = child;
+
+    /* "if" and "limit_except" inherit the handler too */
+
+    ngx_conf_merge_ptr_value(conf->address, prev->address, NULL);
+
+    return NGX_CONF_OK;
 }
 
 

@@ -53,6 +53,8 @@ static void ngx_http_prom_status_bars(ngx_http_prom_status_text_t *text,
     ngx_uint_t failed, ngx_uint_t full);
 static void ngx_http_prom_status_facts(ngx_http_prom_status_ctx_t *ctx,
     const ngx_prom_item_t *item, const ngx_prom_counters_t *counters);
+static void ngx_http_prom_status_link(ngx_http_prom_status_text_t *text,
+    const ngx_prom_item_t *item);
 
 
 static const char  *ngx_http_prom_status_words[] = {
@@ -435,13 +437,34 @@ ngx_http_prom_status_facts(ngx_http_prom_status_ctx_t *ctx,
         ngx_http_prom_status_print(text, "</dd>\n");
     }
 
-    ngx_http_prom_status_metrics_path(item, &value);
+    ngx_http_prom_status_link(text, item);
+    ngx_http_prom_status_print(text, "</dl>\n");
+}
+
+
+/* the path is escaped as Prometheus does it */
+
+static void
+ngx_http_prom_status_link(ngx_http_prom_status_text_t *text,
+    const ngx_prom_item_t *item)
+{
+    u_char     buf[NGX_HTTP_PROM_PAGE_PATH];
+    u_char     escaped[3 * NGX_HTTP_PROM_PAGE_PATH];
+    ngx_str_t  path, link;
+
+    path.data = buf;
+    ngx_http_prom_page_metrics_path(item, &path);
+
+    link.data = escaped;
+    link.len = (u_char *) ngx_escape_uri(escaped, path.data, path.len,
+                                         NGX_ESCAPE_URI)
+               - escaped;
 
     ngx_http_prom_status_print(text, "<dt>Metrics</dt><dd><a href=\"/");
     ngx_http_prom_status_html(text, &item->name);
-    ngx_http_prom_status_html(text, &value);
+    ngx_http_prom_status_html(text, &link);
     ngx_http_prom_status_print(text, "\">/");
     ngx_http_prom_status_html(text, &item->name);
-    ngx_http_prom_status_html(text, &value);
-    ngx_http_prom_status_print(text, "</a></dd>\n</dl>\n");
+    ngx_http_prom_status_html(text, &path);
+    ngx_http_prom_status_print(text, "</a></dd>\n");
 }
