@@ -50,6 +50,15 @@ typedef enum {
 } ngx_http_prom_metrics_type_e;
 
 
+/* which targets a family looks at */
+
+typedef enum {
+    NGX_HTTP_PROM_METRICS_NONE = 0,
+    NGX_HTTP_PROM_METRICS_ALL,                /* it counts them */
+    NGX_HTTP_PROM_METRICS_EACH                /* each has its own samples */
+} ngx_http_prom_metrics_walk_e;
+
+
 struct ngx_http_prom_metrics_family_s {
     ngx_str_t                    name;
     ngx_http_prom_metrics_type_e type;
@@ -59,7 +68,7 @@ struct ngx_http_prom_metrics_family_s {
     ngx_http_prom_metrics_pt     write;
     size_t                       size;        /* at most, of what it writes */
     size_t                       offset;      /* of a number in the page */
-    ngx_uint_t                   target;      /* each target has its own */
+    ngx_http_prom_metrics_walk_e walk;
 };
 
 

@@ -377,18 +377,18 @@ ngx_http_prom_metrics_write(ngx_http_prom_page_t *page)
     u_char     *p;
     ngx_int_t   rc;
 
-    if (!m->counted) {
-        rc = ngx_http_prom_metrics_count(m);
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
     for ( /* void */ ; m->family->name.len; m->family++) {
 
-        if (m->family->target && !m->per_target) {
+        if (m->family->walk == NGX_HTTP_PROM_METRICS_EACH && !m->per_target) {
             continue;
+        }
+
+        if (m->family->walk == NGX_HTTP_PROM_METRICS_ALL && !m->counted) {
+            rc = ngx_http_prom_metrics_count(m);
+
+            if (rc != NGX_OK) {
+                return rc;
+            }
         }
 
         rc = ngx_http_prom_metrics_family(page, m);
@@ -464,7 +464,7 @@ ngx_http_prom_metrics_family(ngx_http_prom_page_t *page,
 
         p = ngx_http_prom_metrics_describe(p, m, m->family);
 
-        if (!m->family->target) {
+        if (m->family->walk != NGX_HTTP_PROM_METRICS_EACH) {
             p = m->family->write(p, m, m->family);
             ngx_http_prom_page_wrote(page, p);
             return NGX_OK;
