@@ -21,8 +21,6 @@ static void ngx_http_prom_status_quote(ngx_http_prom_status_ctx_t *ctx,
     const ngx_str_t *value);
 static void ngx_http_prom_status_json(ngx_http_prom_status_ctx_t *ctx,
     const ngx_str_t *value);
-static ngx_uint_t ngx_http_prom_status_label(const ngx_prom_item_t *item,
-    const ngx_str_t *label, ngx_str_t *value);
 static ngx_uint_t ngx_http_prom_status_starts(const ngx_str_t *s,
     const ngx_str_t *start);
 
@@ -83,9 +81,19 @@ static void
 ngx_http_prom_status_setting(ngx_http_prom_status_ctx_t *ctx,
     const ngx_prom_item_t *item, const char *setting, const ngx_str_t *label)
 {
-    ngx_str_t  value;
+    size_t     pos;
+    ngx_str_t  name, value;
 
-    if (ngx_http_prom_status_label(item, label, &value)) {
+    pos = 0;
+
+    while (ngx_prom_item_label(item, &pos, &name, &value)) {
+
+        if (name.len != label->len
+            || !ngx_http_prom_status_starts(&name, label))
+        {
+            continue;
+        }
+
         ngx_http_prom_status_print(&ctx->text, "  %s: ", setting);
         ngx_http_prom_status_html(&ctx->text, &value);
         ngx_http_prom_status_print(&ctx->text, "\n");
@@ -187,28 +195,6 @@ ngx_http_prom_status_json(ngx_http_prom_status_ctx_t *ctx,
     quoted.len = ngx_http_prom_escape_json(p, value) - p;
 
     ngx_http_prom_status_html(&ctx->text, &quoted);
-}
-
-
-static ngx_uint_t
-ngx_http_prom_status_label(const ngx_prom_item_t *item,
-    const ngx_str_t *label, ngx_str_t *value)
-{
-    size_t     pos;
-    ngx_str_t  name;
-
-    pos = 0;
-
-    while (ngx_prom_item_label(item, &pos, &name, value)) {
-
-        if (name.len == label->len
-            && ngx_http_prom_status_starts(&name, label))
-        {
-            return 1;
-        }
-    }
-
-    return 0;
 }
 
 

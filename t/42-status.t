@@ -152,11 +152,12 @@ localhost:$dead down
 https://127.0.0.1:$dead/base tls
 unix:$dir/none.sock:/base unix
 name.invalid:9100 dns
+127.0.0.1:$port out __metrics_path__=/../new/x
 127.0.0.1:$port evil a="$hostile" b="\\"'><img src=x>" c="1&amp;2" d="\\n\\\\"
 END
 
-ok(await(sub { rows(text()) == 10 }, 20), 'targets come up by themselves');
-is((() = text() =~ /<span>not scraped yet</g), 10, 'none is scraped yet');
+ok(await(sub { rows(text()) == 11 }, 20), 'targets come up by themselves');
+is((() = text() =~ /<span>not scraped yet</g), 11, 'none is scraped yet');
 unlike(text(), qr/<svg viewBox="0 0 600/, 'nor has a chart');
 
 my %said = map { $_ => scrape($_)->{body} } qw(up broken down tls unix dns);
@@ -189,7 +190,7 @@ is(cell('new', $_), '', "nothing of $_ before the first scrape")
 my $body = text();
 my %count = map { /^(\w+)/ => /<b>([\d,]+)</ } $body =~ /<li class="(.*?)<\/a>/g;
 
-is("$count{all} $count{up} $count{down} $count{unscraped}", '10 4 5 1',
+is("$count{all} $count{up} $count{down} $count{unscraped}", '11 4 5 2',
     'the counts');
 like($body, qr{<dt>Last reload</dt><dd><time [^>]*>\d+ s ago</time>, took \d},
     'the last reload');
@@ -198,6 +199,7 @@ like($body, qr{<meter min="0" max="67108864" [^>]*value="[1-9]\d*"},
     'use of the zone');
 like($body, qr{<a href="/$_">}, "a link to /$_") for qw(targets metrics);
 like(row('b/slow'), qr{<a href="/b/slow/metrics">}, 'and to a target');
+like(row('out'), qr{<a href="/out/new/x">}, 'and to no other');
 like(row('unix'), qr{<span>unix:\Q$dir\E/none\.sock:/base</span>},
     'an address as it is written');
 
@@ -321,7 +323,7 @@ like($body, qr{<html lang="en">}, 'its language');
 like($body, qr{<meta name="viewport"}, 'a phone\'s width');
 like($body, qr{<label for="q">.*<input id="q"}s, 'a label of the search');
 is(() = $body =~ /<th scope="col"/g, 6, 'columns have their scope');
-is(() = $body =~ /<th scope="row"/g, 10, 'and rows');
+is(() = $body =~ /<th scope="row"/g, 11, 'and rows');
 like($body, qr{class="latency" aria-sort="descending"}, 'the order is told');
 is(() = $body =~ / aria-sort="/g, 1, 'of one column');
 
