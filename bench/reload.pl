@@ -32,6 +32,7 @@ my @lines   = map { address($_) . ' ' . name($_) . " env=prod\n" }
     0 .. TARGETS - 1;
 
 my (@gaps, @memory);
+my $read = 0;       # of the log
 
 
 # every tenth of those that are scraped gets another address, in turns
@@ -59,12 +60,11 @@ sub reload
 {
     my ($generation) = @_;
 
-    my $before = loaded();
     replace($generation);
 
     my $begin = clock_gettime(CLOCK_MONOTONIC);
 
-    while (loaded() == $before) {
+    until (loaded()) {
         clock_gettime(CLOCK_MONOTONIC) - $begin < WAIT
             or die "the targets were not reloaded\n";
 
@@ -75,14 +75,18 @@ sub reload
 }
 
 
-# How often that was, by the log: no request disturbs the workers. It is said
+# Whether that is new in the log: no request disturbs the workers. It is said
 # there within 10 ms of the new targets' being in use.
 
 sub loaded
 {
     open my $fh, '<', $log or die "$log: $!\n";
+    seek $fh, $read, 0;
 
-    return scalar grep { /: targets loaded: / } <$fh>;
+    my $new = grep { /: targets loaded: / } <$fh>;
+    $read = tell $fh;
+
+    return $new;
 }
 
 
@@ -100,6 +104,8 @@ sub begin
     my ($master) = start_watched('reload');
 
     load_begin(PORT, '/host-#/metrics', RATE, NAMES);
+
+    loaded();
 
     # Both workers have met all targets that are scraped, and hold their
     # connections; and the counters of all targets, which that page sums up.
