@@ -53,8 +53,8 @@ static void ngx_http_prom_status_bars(ngx_http_prom_status_text_t *text,
     ngx_uint_t failed, ngx_uint_t full);
 static void ngx_http_prom_status_facts(ngx_http_prom_status_ctx_t *ctx,
     const ngx_prom_item_t *item, const ngx_prom_counters_t *counters);
-static void ngx_http_prom_status_link(ngx_http_prom_status_text_t *text,
-    const ngx_prom_item_t *item);
+static void ngx_http_prom_status_metrics_link(
+    ngx_http_prom_status_text_t *text, const ngx_prom_item_t *item);
 
 
 static const char  *ngx_http_prom_status_words[] = {
@@ -437,7 +437,7 @@ ngx_http_prom_status_facts(ngx_http_prom_status_ctx_t *ctx,
         ngx_http_prom_status_print(text, "</dd>\n");
     }
 
-    ngx_http_prom_status_link(text, item);
+    ngx_http_prom_status_metrics_link(text, item);
     ngx_http_prom_status_print(text, "</dl>\n");
 }
 
@@ -445,7 +445,7 @@ ngx_http_prom_status_facts(ngx_http_prom_status_ctx_t *ctx,
 /* the path is escaped as Prometheus does it */
 
 static void
-ngx_http_prom_status_link(ngx_http_prom_status_text_t *text,
+ngx_http_prom_status_metrics_link(ngx_http_prom_status_text_t *text,
     const ngx_prom_item_t *item)
 {
     u_char     buf[NGX_HTTP_PROM_PAGE_PATH];

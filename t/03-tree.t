@@ -118,6 +118,14 @@ for my $path (@{ documented(qr{/[^`]+}, 'README.md') }) {
         "the image knows $path");
 }
 
+# the version, which is in two places
+
+my ($version) = slurp('ngx_prom_proxy_module/ngx_http_prom_metrics.h')
+    =~ /NGX_PROM_VERSION\s+"([^"]+)"/;
+like(slurp('debian/changelog'), qr/\A\S+ \(\Q$version\E\)/,
+    'the package has the version of the module');
+
+
 # where a directive is allowed
 
 my %context = (MAIN => 'http', SRV => 'server', LOC => 'location',
