@@ -59,6 +59,9 @@ static ngx_str_t  ngx_http_prom_metrics_openmetrics =
     ngx_string("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 
+static const ngx_str_t  ngx_http_prom_metrics_name = ngx_string("Accept");
+
+
 static ngx_http_prom_metrics_media_t  ngx_http_prom_metrics_medias[] = {
     { ngx_string("application/openmetrics-text"), ngx_string("1.0.0"), 1 },
     { ngx_string("text/plain"), ngx_string("0.0.4"), 0 },
@@ -208,37 +211,24 @@ ngx_http_prom_metrics_headers(ngx_http_request_t *r, ngx_uint_t openmetrics)
 static ngx_uint_t
 ngx_http_prom_metrics_negotiate(ngx_http_request_t *r)
 {
-    ngx_int_t         best;
-    ngx_uint_t        i, openmetrics;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *header;
+    ngx_int_t                    best;
+    ngx_uint_t                   openmetrics;
+    ngx_table_elt_t             *header;
+    ngx_http_prom_header_pos_t   pos;
 
     best = 0;
     openmetrics = 0;
 
-    part = &r->headers_in.headers.part;
-    header = part->elts;
+    ngx_memzero(&pos, sizeof(ngx_http_prom_header_pos_t));
 
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return openmetrics;
-            }
-
-            part = part->next;
-            header = part->elts;
-            i = 0;
+    for ( ;; ) {
+        header = ngx_http_prom_proxy_header(&r->headers_in.headers,
+                                            &ngx_http_prom_metrics_name, &pos);
+        if (header == NULL) {
+            return openmetrics;
         }
 
-        if (header[i].key.len == sizeof("Accept") - 1
-            && ngx_strncasecmp(header[i].key.data, (u_char *) "Accept",
-                               sizeof("Accept") - 1)
-               == 0)
-        {
-            ngx_http_prom_metrics_accept(&header[i].value, &best,
-                                         &openmetrics);
-        }
+        ngx_http_prom_metrics_accept(&header->value, &best, &openmetrics);
     }
 }
 

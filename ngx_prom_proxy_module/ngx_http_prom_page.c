@@ -29,6 +29,10 @@ static ngx_int_t ngx_http_prom_page_host(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_prom_page_has_port(const ngx_str_t *host);
 
 
+static const ngx_str_t  ngx_http_prom_page_proto =
+    ngx_string("X-Forwarded-Proto");
+
+
 ngx_int_t
 ngx_http_prom_page_check(ngx_http_request_t *r)
 {
@@ -469,9 +473,8 @@ ngx_http_prom_page_address(ngx_http_request_t *r,
 static void
 ngx_http_prom_page_scheme(ngx_http_request_t *r, ngx_str_t *scheme)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t             *h;
+    ngx_http_prom_header_pos_t   pos;
 
     ngx_str_set(scheme, "http");
 
@@ -484,36 +487,15 @@ ngx_http_prom_page_scheme(ngx_http_request_t *r, ngx_str_t *scheme)
 
 #endif
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    ngx_memzero(&pos, sizeof(ngx_http_prom_header_pos_t));
 
-    for (i = 0; /* void */ ; i++) {
+    h = ngx_http_prom_proxy_header(&r->headers_in.headers,
+                                   &ngx_http_prom_page_proto, &pos);
 
-        if (i >= part->nelts) {
-
-            if (part->next == NULL) {
-                return;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == sizeof("X-Forwarded-Proto") - 1
-            && ngx_strncasecmp(h[i].key.data, (u_char *) "X-Forwarded-Proto",
-                               h[i].key.len)
-               == 0)
-        {
-            if (h[i].value.len == 5
-                && ngx_strncasecmp(h[i].value.data, (u_char *) "https", 5)
-                   == 0)
-            {
-                ngx_str_set(scheme, "https");
-            }
-
-            return;
-        }
+    if (h && h->value.len == 5
+        && ngx_strncasecmp(h->value.data, (u_char *) "https", 5) == 0)
+    {
+        ngx_str_set(scheme, "https");
     }
 }
 

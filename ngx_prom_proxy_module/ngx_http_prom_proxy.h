@@ -124,6 +124,18 @@ ngx_http_prom_proxy_ctx_t *ngx_http_prom_proxy_ctx(ngx_http_request_t *r);
 
 ngx_int_t ngx_http_prom_proxy_route_handler(ngx_http_request_t *r);
 
+/* where a search in a list of headers is; zero before the first */
+
+typedef struct {
+    ngx_list_part_t             *part;
+    ngx_uint_t                   next;
+} ngx_http_prom_header_pos_t;
+
+/* the next header with that name, in any case of its letters, or NULL */
+
+ngx_table_elt_t *ngx_http_prom_proxy_header(ngx_list_t *headers,
+    const ngx_str_t *name, ngx_http_prom_header_pos_t *pos);
+
 /* takes headers off the request that only concern the hop to us */
 
 void ngx_http_prom_proxy_drop_hop_headers(ngx_http_request_t *r);

@@ -103,38 +103,63 @@ ngx_http_prom_proxy_drop_named(ngx_http_request_t *r, ngx_str_t *names,
 static void
 ngx_http_prom_proxy_drop(ngx_http_request_t *r, u_char *name, size_t len)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *header;
+    ngx_str_t                    dropped;
+    ngx_table_elt_t             *header;
+    ngx_http_prom_header_pos_t   pos;
 
-    part = &r->headers_in.headers.part;
-    header = part->elts;
+    dropped.data = name;
+    dropped.len = len;
 
-    for (i = 0; /* void */ ; i++) {
+    ngx_memzero(&pos, sizeof(ngx_http_prom_header_pos_t));
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return;
-            }
-
-            part = part->next;
-            header = part->elts;
-            i = 0;
-        }
-
-        if (header[i].key.len != len
-            || ngx_strncasecmp(header[i].key.data, name, len) != 0)
-        {
-            continue;
+    for ( ;; ) {
+        header = ngx_http_prom_proxy_header(&r->headers_in.headers, &dropped,
+                                            &pos);
+        if (header == NULL) {
+            return;
         }
 
         ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                        "prom proxy: header \"%V\" is for this hop",
-                       &header[i].key);
+                       &header->key);
 
-        header[i].key = ngx_http_prom_proxy_connection;
-        header[i].lowcase_key = ngx_http_prom_proxy_connection.data;
-        header[i].hash = ngx_hash_key(header[i].key.data, header[i].key.len);
+        header->key = ngx_http_prom_proxy_connection;
+        header->lowcase_key = ngx_http_prom_proxy_connection.data;
+        header->hash = ngx_hash_key(header->key.data, header->key.len);
+    }
+}
+
+
+ngx_table_elt_t *
+ngx_http_prom_proxy_header(ngx_list_t *headers, const ngx_str_t *name,
+    ngx_http_prom_header_pos_t *pos)
+{
+    ngx_table_elt_t  *header;
+
+    if (pos->part == NULL) {
+        pos->part = &headers->part;
+    }
+
+    for ( ;; ) {
+
+        if (pos->next == pos->part->nelts) {
+
+            if (pos->part->next == NULL) {
+                return NULL;
+            }
+
+            pos->part = pos->part->next;
+            pos->next = 0;
+            continue;
+        }
+
+        header = (ngx_table_elt_t *) pos->part->elts + pos->next++;
+
+        if (header->key.len == name->len
+            && ngx_strncasecmp(header->key.data, name->data, name->len) == 0)
+        {
+            return header;
+        }
     }
 }
 

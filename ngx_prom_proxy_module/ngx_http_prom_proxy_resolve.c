@@ -25,6 +25,10 @@ static ngx_msec_t ngx_http_prom_proxy_parse_timeout(ngx_str_t *value);
 static void ngx_http_prom_proxy_late(ngx_event_t *ev);
 
 
+static const ngx_str_t  ngx_http_prom_proxy_timeout_name =
+    ngx_string("x-prometheus-scrape-timeout-seconds");
+
+
 ngx_int_t
 ngx_http_prom_proxy_resolve_handler(ngx_http_request_t *r)
 {
@@ -383,42 +387,25 @@ ngx_http_prom_proxy_deadline(ngx_http_request_t *r,
 static ngx_msec_t
 ngx_http_prom_proxy_timeout(ngx_http_request_t *r)
 {
-    ngx_uint_t        i;
-    ngx_msec_t        timeout;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *header;
+    ngx_msec_t                   timeout;
+    ngx_table_elt_t             *header;
+    ngx_http_prom_header_pos_t   pos;
 
-    static ngx_str_t  name =
-                          ngx_string("x-prometheus-scrape-timeout-seconds");
+    ngx_memzero(&pos, sizeof(ngx_http_prom_header_pos_t));
 
-    part = &r->headers_in.headers.part;
-    header = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return 0;
-            }
-
-            part = part->next;
-            header = part->elts;
-            i = 0;
-        }
-
-        if (header[i].key.len == name.len
-            && ngx_memcmp(header[i].lowcase_key, name.data, name.len) == 0)
-        {
-            break;
-        }
+    header = ngx_http_prom_proxy_header(&r->headers_in.headers,
+                                        &ngx_http_prom_proxy_timeout_name,
+                                        &pos);
+    if (header == NULL) {
+        return 0;
     }
 
-    timeout = ngx_http_prom_proxy_parse_timeout(&header[i].value);
+    timeout = ngx_http_prom_proxy_parse_timeout(&header->value);
 
     if (timeout == 0) {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                       "client sent invalid \"%V: %V\" header",
-                      &header[i].key, &header[i].value);
+                      &header->key, &header->value);
     }
 
     return timeout;

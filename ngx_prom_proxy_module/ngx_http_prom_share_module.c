@@ -13,6 +13,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_prom_proxy.h"
 
 
 /* two Prometheus scrape at most that often, and neither wants older values */
@@ -142,6 +143,9 @@ static ngx_http_complex_value_t  ngx_http_prom_share_no_cache = {
     ngx_null_string, NULL, ngx_http_prom_share_vary_codes,
     ngx_http_prom_share_no_codes, { 0 }
 };
+
+
+static const ngx_str_t  ngx_http_prom_share_vary_name = ngx_string("Vary");
 
 
 static ngx_command_t  ngx_http_prom_share_commands[] = {
@@ -354,35 +358,25 @@ ngx_http_prom_share_lookup(ngx_http_cache_t *c)
 static size_t
 ngx_http_prom_share_vary(ngx_http_script_engine_t *e)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *header;
+    ngx_table_elt_t             *header;
+    ngx_http_upstream_t         *u;
+    ngx_http_prom_header_pos_t   pos;
 
     e->ip += sizeof(uintptr_t);
 
-    part = &e->request->upstream->headers_in.headers.part;
-    header = part->elts;
+    u = e->request->upstream;
+    ngx_memzero(&pos, sizeof(ngx_http_prom_header_pos_t));
 
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return 0;
-            }
-
-            part = part->next;
-            header = part->elts;
-            i = 0;
+    for ( ;; ) {
+        header = ngx_http_prom_proxy_header(&u->headers_in.headers,
+                                            &ngx_http_prom_share_vary_name,
+                                            &pos);
+        if (header == NULL) {
+            return 0;
         }
 
-        if (header[i].hash
-            && header[i].key.len == sizeof("Vary") - 1
-            && ngx_strncasecmp(header[i].key.data, (u_char *) "Vary",
-                               sizeof("Vary") - 1)
-               == 0
-            && !ngx_http_prom_share_in_key(&header[i].value))
-        {
-            e->request->upstream->cacheable = 0;
+        if (header->hash && !ngx_http_prom_share_in_key(&header->value)) {
+            u->cacheable = 0;
             return 0;
         }
     }
