@@ -1,6 +1,6 @@
 /*
- * A targets file on disk: its identity, which differs after any change, and
- * its text, read and parsed.
+ * A file on disk: its identity, which differs after any change, its text, and
+ * what is wrong with it, told as "FILE:LINE:COLUMN: reason".
  */
 
 
@@ -10,7 +10,6 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "ngx_prom_targets.h"
 
 
 /* all zero if there is no such file; compared as a whole */
@@ -24,21 +23,42 @@ typedef struct {
 } ngx_prom_file_id_t;
 
 
-/* returns 0, or the error if there is none */
+#define ngx_prom_file_missing(id)                                            \
+    ((id)->inode == 0 && (id)->device == 0)
 
-ngx_err_t ngx_prom_file_id(ngx_str_t *file, ngx_prom_file_id_t *id);
 
 /*
- * Reads and parses a targets file, into pool.  What is wrong with it goes
- * to errors, an array of ngx_str_t: "FILE:LINE:COLUMN: reason" each; nothing
- * is logged, so that any thread may call it.  id is that of what was read.
- * Returns NGX_OK; NGX_ERROR if the file is wrong, missing, or not for us;
- * NGX_AGAIN if it was changed meanwhile; or NGX_ABORT if it could not be
- * read for a reason that may pass.
+ * A file that is being read.  Its mistakes go to errors, an array of
+ * ngx_str_t; nothing is logged, so that any thread may read it.
  */
 
-ngx_int_t ngx_prom_file_load(ngx_str_t *file, ngx_prom_targets_t *pt,
-    ngx_prom_file_id_t *id, ngx_array_t *errors, ngx_pool_t *pool);
+typedef struct {
+    const ngx_str_t     *name;        /* set by the caller, as are these: */
+    ngx_array_t         *errors;
+    ngx_pool_t          *pool;
+
+    ngx_prom_file_id_t   id;          /* of what was read */
+    char                *text;        /* text[len] is writable */
+    size_t               len;
+} ngx_prom_file_t;
+
+
+/* returns 0, or the error if there is none */
+
+ngx_err_t ngx_prom_file_id(const ngx_str_t *name, ngx_prom_file_id_t *id);
+
+/*
+ * Returns NGX_OK; NGX_ERROR if the file is missing, or not for us; NGX_AGAIN
+ * if it was changed meanwhile; or NGX_ABORT if it could not be read for a
+ * reason that may pass.
+ */
+
+ngx_int_t ngx_prom_file_read(ngx_prom_file_t *file);
+
+/* adds the file's name, what fmt says, and the text of err unless it is 0 */
+
+void ngx_cdecl ngx_prom_file_wrong(ngx_prom_file_t *file, ngx_err_t err,
+    const char *fmt, ...);
 
 
 #endif /* _NGX_PROM_FILE_H_INCLUDED_ */

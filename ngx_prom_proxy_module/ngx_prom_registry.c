@@ -10,6 +10,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_prom_lock.h"
 #include "ngx_prom_snapshot.h"
 
 
@@ -145,9 +146,9 @@ ngx_prom_registry_prepare(ngx_prom_registry_t *registry,
 
     /* who still walks the snapshot before the last learns that it is gone */
 
-    ngx_shmtx_lock(&registry->shpool->mutex);
+    ngx_prom_lock(&registry->shpool->mutex);
     registry->whole[next & 1] = 0;
-    ngx_shmtx_unlock(&registry->shpool->mutex);
+    ngx_prom_unlock(&registry->shpool->mutex);
 
     sn = ngx_prom_registry_snapshot(registry, next);
 
@@ -160,25 +161,47 @@ ngx_prom_registry_prepare(ngx_prom_registry_t *registry,
 }
 
 
+ngx_int_t
+ngx_prom_registry_prepare_most(ngx_prom_registry_t *registry,
+    ngx_prom_targets_t *pt, uint32_t least, ngx_pool_t *pool, size_t *size)
+{
+    size_t     fewer;
+    ngx_int_t  rc;
+
+    *size = 0;
+
+    rc = ngx_prom_registry_prepare(registry, pt, pool, size);
+
+    /* what is asked is a sum alone, so it may be asked some times */
+
+    while (rc == NGX_DECLINED && pt->count > least) {
+        pt->count = least + (pt->count - least) * 7 / 8;
+        rc = ngx_prom_registry_prepare(registry, pt, pool, &fewer);
+    }
+
+    return rc;
+}
+
+
 void
 ngx_prom_registry_commit(ngx_prom_registry_t *registry)
 {
     ngx_uint_t  next;
 
-    ngx_shmtx_lock(&registry->shpool->mutex);
+    ngx_prom_lock(&registry->shpool->mutex);
 
     next = registry->generation + 1;
 
     registry->whole[next & 1] = next;
     registry->generation = next;
 
-    ngx_shmtx_unlock(&registry->shpool->mutex);
+    ngx_prom_unlock(&registry->shpool->mutex);
 }
 
 
 void
 ngx_prom_registry_report(ngx_prom_registry_t *registry,
-    const ngx_prom_file_id_t *id, const ngx_str_t *reason, ngx_msec_t took,
+    const ngx_prom_sources_t *read, const ngx_str_t *reason, ngx_msec_t took,
     ngx_uint_t live)
 {
     struct timeval  tv;
@@ -187,10 +210,10 @@ ngx_prom_registry_report(ngx_prom_registry_t *registry,
 
     ngx_gettimeofday(&tv);
 
-    ngx_shmtx_lock(&registry->shpool->mutex);
+    ngx_prom_lock(&registry->shpool->mutex);
 
-    if (id) {
-        registry->seen = *id;
+    if (read) {
+        registry->seen = *read;
     }
 
     registry->failed = (reason->len != 0);
@@ -198,6 +221,7 @@ ngx_prom_registry_report(ngx_prom_registry_t *registry,
     ngx_memcpy(registry->reason, reason->data, registry->reason_len);
 
     if (reason->len == 0) {
+        registry->used = registry->seen;
         registry->loaded = (uint64_t) tv.tv_sec * 1000 + tv.tv_usec / 1000;
         registry->took = took;
     }
@@ -207,23 +231,97 @@ ngx_prom_registry_report(ngx_prom_registry_t *registry,
         registry->failures += registry->failed;
     }
 
-    ngx_shmtx_unlock(&registry->shpool->mutex);
+    ngx_prom_unlock(&registry->shpool->mutex);
 }
 
 
-ngx_uint_t
-ngx_prom_registry_seen(ngx_prom_registry_t *registry,
-    const ngx_prom_file_id_t *id)
+ngx_int_t
+ngx_prom_registry_targets(ngx_prom_registry_t *registry,
+    ngx_prom_targets_t *pt, ngx_pool_t *pool)
 {
-    ngx_uint_t  seen;
+    char                 *p;
+    uint32_t              i;
+    ngx_prom_entry_t     *e;
+    ngx_prom_target_t    *target;
+    ngx_prom_snapshot_t  *sn;
 
-    ngx_shmtx_lock(&registry->shpool->mutex);
+    ngx_memzero(pt, sizeof(ngx_prom_targets_t));
 
-    seen = (ngx_memcmp(&registry->seen, id, sizeof(ngx_prom_file_id_t)) == 0);
+    sn = ngx_prom_registry_current(registry);
 
-    ngx_shmtx_unlock(&registry->shpool->mutex);
+    if (sn == NULL || sn->count == 0) {
+        return NGX_OK;
+    }
 
-    return seen;
+    pt->targets = ngx_palloc(pool, sn->count * sizeof(ngx_prom_target_t));
+    if (pt->targets == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < sn->count; i++) {
+        e = ngx_prom_snapshot_entries(sn) + i;
+
+        if (e->kind == NGX_PROM_ADDRESS_POLL) {
+            continue;
+        }
+
+        target = &pt->targets[pt->count++];
+        ngx_memzero(target, sizeof(ngx_prom_target_t));
+
+        p = (char *) sn + e->strings;
+
+        target->name.data = p;
+        target->name.len = e->name_len;
+        p += e->name_len;
+
+        target->authority.data = p;
+        target->authority.len = e->authority_len;
+        target->address = target->authority;
+        target->host.data = p + e->host;
+        target->host.len = e->host_len;
+        p += e->authority_len;
+
+        target->base.data = p;
+        target->base.len = e->base_len;
+        p += e->base_len;
+
+        target->labels.data = p;
+        target->labels.len = e->labels_len;
+
+        target->line = e->line;
+        target->port = e->port;
+        target->tunnel = e->tunnel;
+        target->tls = e->tls;
+        target->kind = e->kind;
+        ngx_memcpy(target->ip, e->ip, sizeof(target->ip));
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_prom_registry_polled(ngx_prom_registry_t *registry, ngx_uint_t version)
+{
+    ngx_prom_lock(&registry->shpool->mutex);
+
+    registry->seen.polls = version;
+    registry->used.polls = version;
+
+    ngx_prom_unlock(&registry->shpool->mutex);
+}
+
+
+void
+ngx_prom_registry_sources(ngx_prom_registry_t *registry,
+    ngx_prom_sources_t *seen, ngx_prom_sources_t *used)
+{
+    ngx_prom_lock(&registry->shpool->mutex);
+
+    *seen = registry->seen;
+    *used = registry->used;
+
+    ngx_prom_unlock(&registry->shpool->mutex);
 }
 
 
@@ -309,7 +407,7 @@ ngx_prom_registry_info(ngx_prom_registry_t *registry, ngx_prom_info_t *info)
     info->capacity = registry->capacity;
     info->zone = registry->zone;
 
-    ngx_shmtx_lock(&registry->shpool->mutex);
+    ngx_prom_lock(&registry->shpool->mutex);
 
     sn = ngx_prom_registry_current(registry);
 
@@ -327,7 +425,7 @@ ngx_prom_registry_info(ngx_prom_registry_t *registry, ngx_prom_info_t *info)
     info->reason_len = registry->reason_len;
     ngx_memcpy(info->reason, registry->reason, registry->reason_len);
 
-    ngx_shmtx_unlock(&registry->shpool->mutex);
+    ngx_prom_unlock(&registry->shpool->mutex);
 }
 
 
@@ -344,7 +442,7 @@ ngx_prom_registry_find(ngx_prom_registry_t *registry, const ngx_str_t *uri,
 
     /* few bytes are copied, and the pool has them at hand as a rule */
 
-    ngx_shmtx_lock(&registry->shpool->mutex);
+    ngx_prom_lock(&registry->shpool->mutex);
 
     sn = ngx_prom_registry_current(registry);
 
@@ -357,7 +455,7 @@ ngx_prom_registry_find(ngx_prom_registry_t *registry, const ngx_str_t *uri,
         }
     }
 
-    ngx_shmtx_unlock(&registry->shpool->mutex);
+    ngx_prom_unlock(&registry->shpool->mutex);
 
     return rc;
 }
@@ -553,6 +651,7 @@ ngx_prom_route_copy(ngx_prom_route_t *route, ngx_prom_snapshot_t *sn,
     route->slot = e->slot;
     route->serial = e->serial;
     route->port = e->port;
+    route->tunnel = e->tunnel;
     route->kind = e->kind;
     route->tls = e->tls;
     ngx_memcpy(route->ip, e->ip, sizeof(route->ip));

@@ -18,7 +18,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_prom_counters.h"
-#include "ngx_prom_file.h"
+#include "ngx_prom_source.h"
 #include "ngx_prom_targets.h"
 
 
@@ -36,6 +36,7 @@ typedef struct {
     ngx_str_t            host;        /* no brackets; PATH of "unix:" */
     ngx_str_t            base;        /* "" or "/base" */
     in_port_t            port;        /* host order */
+    in_port_t            tunnel;      /* first port of its host, or 0 */
     u_char               ip[16];      /* network order; 4 bytes for IPv4 */
     uint32_t             slot;        /* of the counters */
     uint32_t             serial;      /* theirs, while they are the target's */
@@ -92,24 +93,45 @@ void ngx_prom_registry_release(ngx_prom_registry_t *registry);
 ngx_int_t ngx_prom_registry_prepare(ngx_prom_registry_t *registry,
     const ngx_prom_targets_t *pt, ngx_pool_t *pool, size_t *size);
 
+/*
+ * As above, but where the zone has no room, leaves out targets from the end of
+ * pt, down to the first least of them.  *size is 0 if all are prepared.
+ */
+
+ngx_int_t ngx_prom_registry_prepare_most(ngx_prom_registry_t *registry,
+    ngx_prom_targets_t *pt, uint32_t least, ngx_pool_t *pool, size_t *size);
+
 /* lets the prepared targets take the place of those in use */
 
 void ngx_prom_registry_commit(ngx_prom_registry_t *registry);
 
 /*
- * Says what became of the file whose identity is id, before a commit:
- * reason is empty if its targets were loaded, in took milliseconds.  Counts
- * as a reload if live.  id is NULL if the same file is worth another try.
+ * Says what became of the sources as they were read, before a commit: reason
+ * is empty if their targets were loaded, in took milliseconds.  Counts as a
+ * reload if live.  read is NULL if the same is worth another try.
  */
 
 void ngx_prom_registry_report(ngx_prom_registry_t *registry,
-    const ngx_prom_file_id_t *id, const ngx_str_t *reason, ngx_msec_t took,
+    const ngx_prom_sources_t *read, const ngx_str_t *reason, ngx_msec_t took,
     ngx_uint_t live);
 
-/* true if the file with that identity was loaded, or refused, last */
+/*
+ * The targets of files that are in use, without poll clients: their texts are
+ * the registry's own, and stay for as long as it is acquired.
+ */
 
-ngx_uint_t ngx_prom_registry_seen(ngx_prom_registry_t *registry,
-    const ngx_prom_file_id_t *id);
+ngx_int_t ngx_prom_registry_targets(ngx_prom_registry_t *registry,
+    ngx_prom_targets_t *pt, ngx_pool_t *pool);
+
+/* says which poll clients were looked at, files aside */
+
+void ngx_prom_registry_polled(ngx_prom_registry_t *registry,
+    ngx_uint_t version);
+
+/* the sources that were loaded, or refused, last; and those in use */
+
+void ngx_prom_registry_sources(ngx_prom_registry_t *registry,
+    ngx_prom_sources_t *seen, ngx_prom_sources_t *used);
 
 /*
  * A new configuration comes into use: returns its number. Those before it
@@ -164,6 +186,8 @@ typedef struct {
     uint32_t             index;       /* its place in the file, from 0 */
     uint32_t             rank;        /* its place in the order of names */
     uint32_t             line;        /* in the file, from 1 */
+    ngx_uint_t           tunnel;      /* first port of its host, or 0: it's of
+                                         the targets file */
     ngx_uint_t           tls;         /* behind "https://" */
     ngx_uint_t           kind;        /* ngx_prom_address_e */
 

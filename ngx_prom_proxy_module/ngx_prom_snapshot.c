@@ -140,6 +140,7 @@ ngx_prom_snapshot_add(ngx_prom_snapshot_t *sn, uint32_t i, uint32_t offset,
     e->base_len = target->base.len;
     e->host_len = target->host.len;
     e->port = target->port;
+    e->tunnel = target->tunnel;
     e->name_len = target->name.len;
     e->host = host - target->authority.data;
     e->kind = target->kind;

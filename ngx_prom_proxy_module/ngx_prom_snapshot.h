@@ -23,6 +23,7 @@ typedef struct {
     uint16_t             base_len;
     uint16_t             host_len;
     uint16_t             port;
+    uint16_t             tunnel;
     uint8_t              name_len;
     uint8_t              host;        /* offset in the authority */
     uint8_t              kind;
@@ -75,7 +76,8 @@ struct ngx_prom_registry_s {
 
     ngx_uint_t           configuration;
 
-    ngx_prom_file_id_t   seen;
+    ngx_prom_sources_t   seen;
+    ngx_prom_sources_t   used;
     uint64_t             loaded;
     uint64_t             successes;
     uint64_t             failures;

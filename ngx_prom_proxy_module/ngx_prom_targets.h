@@ -32,7 +32,8 @@ typedef enum {
     NGX_PROM_ADDRESS_IPV6,
     NGX_PROM_ADDRESS_LOCALHOST,       /* both loopback addresses, no DNS */
     NGX_PROM_ADDRESS_DNS,             /* resolved while running */
-    NGX_PROM_ADDRESS_UNIX
+    NGX_PROM_ADDRESS_UNIX,
+    NGX_PROM_ADDRESS_POLL             /* a client that polls; of no file */
 } ngx_prom_address_e;
 
 
@@ -57,6 +58,8 @@ typedef struct {
 
     uint32_t             line;        /* from 1 */
     uint16_t             port;        /* host order; 0 for "unix:" */
+    uint16_t             tunnel;      /* first port of its host, or 0: it's of
+                                         the targets file */
     uint8_t              tls;         /* behind "https://" */
     uint8_t              kind;        /* ngx_prom_address_e */
 

@@ -34,13 +34,12 @@ static void ngx_prom_base_parse(ngx_prom_line_t *pl, char *base, char *end);
 
 
 void
-ngx_prom_address_parse(ngx_prom_line_t *pl)
+ngx_prom_address_parse(ngx_prom_line_t *pl, ngx_prom_target_t *target)
 {
     char                *p, *end, *scheme;
-    ngx_prom_target_t   *target;
     ngx_prom_excerpt_t   buf;
 
-    target = pl->target;
+    pl->target = target;
 
     p = target->address.data;
     end = p + target->address.len;

@@ -22,7 +22,6 @@ typedef struct {
 } ngx_prom_unit_t;
 
 
-static int ngx_prom_label_parse(ngx_prom_line_t *pl);
 static void ngx_prom_label_check(ngx_prom_line_t *pl,
     const ngx_prom_text_t *name);
 static int ngx_prom_value_bare(ngx_prom_line_t *pl,
@@ -48,45 +47,31 @@ static const ngx_prom_unit_t  ngx_prom_units[] = {
 
 
 void
-ngx_prom_labels_parse(ngx_prom_line_t *pl)
+ngx_prom_labels_start(ngx_prom_line_t *pl)
 {
-    ngx_prom_target_t  *target;
-
-    target = pl->target;
-
     pl->out = pl->pos;
     pl->nlabels = 0;
     pl->interval = 0;
     pl->timeout = 0;
 
-    target->labels.data = pl->pos;
-
-    while (ngx_prom_line_more(pl)) {
-
-        if (pl->nlabels == NGX_PROM_LABELS_MAX) {
-            ngx_prom_line_error(pl, pl->pos, "more than %d labels in the "
-                                "line", NGX_PROM_LABELS_MAX);
-            return;
-        }
-
-        if (!ngx_prom_label_parse(pl)) {
-            return;
-        }
-    }
-
-    target->labels.len = pl->out - target->labels.data;
+    pl->labels.data = pl->pos;
+    pl->labels.len = 0;
 }
 
 
-/* returns 0 where the rest of the line can't be told apart any more */
-
-static int
+int
 ngx_prom_label_parse(ngx_prom_line_t *pl)
 {
     int                  found;
     char                *p, *at;
     ngx_prom_text_t     *name, value;
     ngx_prom_excerpt_t   buf;
+
+    if (pl->nlabels == NGX_PROM_LABELS_MAX) {
+        ngx_prom_line_error(pl, pl->pos, "more than %d labels in the line",
+                            NGX_PROM_LABELS_MAX);
+        return 0;
+    }
 
     name = &pl->label[pl->nlabels];
     name->data = pl->pos;
@@ -130,6 +115,7 @@ ngx_prom_label_parse(ngx_prom_line_t *pl)
 
     value.len = pl->out - value.data;
     *pl->out++ = '\0';
+    pl->labels.len = pl->out - pl->labels.data;
 
     ngx_prom_value_check(pl, at, name, &value);
 

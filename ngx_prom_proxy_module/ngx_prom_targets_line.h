@@ -1,5 +1,6 @@
 /*
- * What the files of the targets grammar share: the line that is being parsed.
+ * What the files of the grammars of targets and hosts share: the line that is
+ * being parsed.
  */
 
 
@@ -26,39 +27,97 @@
      || ((ch) >= 'A' && (ch) <= 'F'))
 
 
-typedef struct ngx_prom_seen_s  ngx_prom_seen_t;
+typedef struct ngx_prom_slot_s  ngx_prom_slot_t;
 
 typedef char  ngx_prom_excerpt_t[NGX_PROM_EXCERPT * 4 + sizeof("...")];
 
 
+/* finds what is there twice */
+
 typedef struct {
-    ngx_prom_targets_t  *pt;
-    ngx_prom_target_t   *target;      /* being filled in */
-    ngx_prom_seen_t     *seen;
-    uint32_t             seen_mask;
+    ngx_prom_slot_t             *slots;
+    uint32_t                     mask;
+} ngx_prom_seen_t;
 
-    uint32_t             number;
-    char                *start;
-    char                *pos;         /* next byte to parse */
-    char                *end;         /* behind the last, no line end */
-    unsigned             wrong:1;
 
-    char                *out;         /* where packed labels end */
-    ngx_prom_text_t      label[NGX_PROM_LABELS_MAX];
-    unsigned             nlabels;
-    uint64_t             interval;    /* milliseconds; 0 if not given */
-    uint64_t             timeout;
+typedef struct {
+    ngx_prom_targets_error_pt    error;      /* set by the caller */
+    void                        *data;       /* handed to it */
+    uint32_t                    *errors;     /* counts them, set too */
+
+    char                        *next;       /* line */
+    char                        *last;       /* behind the text */
+
+    uint32_t                     number;     /* from 1 */
+    char                        *start;
+    char                        *pos;        /* next byte to parse */
+    char                        *end;        /* behind the last, no line end */
+    unsigned                     wrong:1;
+
+    ngx_prom_target_t           *target;     /* while its ADDRESS is parsed */
+
+    char                        *out;        /* where packed labels end */
+    ngx_prom_text_t              labels;     /* packed */
+    ngx_prom_text_t              label[NGX_PROM_LABELS_MAX];
+    unsigned                     nlabels;
+    uint64_t                     interval;   /* milliseconds; 0: not given */
+    uint64_t                     timeout;
 } ngx_prom_line_t;
 
 
-/* these two go on behind mistakes, so that one run finds them all */
+/* returns 0 after a mistake of the whole text */
 
-void ngx_prom_address_parse(ngx_prom_line_t *pl);
-void ngx_prom_labels_parse(ngx_prom_line_t *pl);
+int ngx_prom_lines_start(ngx_prom_line_t *pl, char *text, size_t len);
+
+/* counts the lines that have as many bytes and are no comment */
+
+size_t ngx_prom_lines_bound(const ngx_prom_line_t *pl, size_t least);
+
+/* goes to the next line that is plain text, telling of others; 0: no more */
+
+int ngx_prom_line_next(ngx_prom_line_t *pl);
 
 /* skips white space: is there anything but a comment left? */
 
 int ngx_prom_line_more(ngx_prom_line_t *pl);
+
+/* the next word, or 0 */
+
+int ngx_prom_line_token(ngx_prom_line_t *pl, ngx_prom_text_t *token);
+
+/* fills in target, or tells what is wrong with its address */
+
+void ngx_prom_address_parse(ngx_prom_line_t *pl, ngx_prom_target_t *target);
+
+/* takes slashes off the ends; returns 0 after a mistake */
+
+int ngx_prom_name_parse(ngx_prom_line_t *pl, ngx_prom_text_t *name);
+
+/*
+ * Labels are packed from where the line is at the start, into pl->labels.
+ * The second parses one, and returns 0 where the rest of the line can't be
+ * told apart any more.
+ */
+
+void ngx_prom_labels_start(ngx_prom_line_t *pl);
+int ngx_prom_label_parse(ngx_prom_line_t *pl);
+
+/* room for as many as bound; returns -1 if there is no memory */
+
+int ngx_prom_seen_init(ngx_prom_seen_t *seen, ngx_prom_targets_alloc_pt alloc,
+    void *data, size_t bound);
+
+/* returns the line that had it before, or 0 */
+
+uint32_t ngx_prom_seen_add(ngx_prom_seen_t *seen, const char *data,
+    size_t len, uint32_t line);
+
+/* the line that has it, or 0 */
+
+uint32_t ngx_prom_seen_find(const ngx_prom_seen_t *seen, const char *data,
+    size_t len);
+
+uint64_t ngx_prom_hash(const char *data, size_t len);
 
 /* tells a mistake at a byte of the line, and marks the line as wrong */
 

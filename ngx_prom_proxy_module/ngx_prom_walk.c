@@ -8,6 +8,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_prom_lock.h"
 #include "ngx_prom_snapshot.h"
 
 
@@ -42,7 +43,7 @@ ngx_prom_walk_start(ngx_prom_walk_t *walk, ngx_prom_registry_t *registry,
     walk->registry = registry;
     walk->pool = pool;
 
-    ngx_shmtx_lock(&registry->shpool->mutex);
+    ngx_prom_lock(&registry->shpool->mutex);
 
     walk->generation = registry->generation;
 
@@ -52,7 +53,7 @@ ngx_prom_walk_start(ngx_prom_walk_t *walk, ngx_prom_registry_t *registry,
         walk->digest = sn->digest;
     }
 
-    ngx_shmtx_unlock(&registry->shpool->mutex);
+    ngx_prom_unlock(&registry->shpool->mutex);
 
     return walk->generation ? NGX_OK : NGX_DECLINED;
 }
@@ -105,6 +106,7 @@ ngx_prom_walk_next(ngx_prom_walk_t *walk, ngx_prom_item_t *item)
     item->index = walk->next++;
     item->rank = e->rank;
     item->line = e->line;
+    item->tunnel = e->tunnel;
     item->tls = e->tls;
     item->kind = e->kind;
 
@@ -145,10 +147,10 @@ ngx_prom_walk_slice(ngx_prom_walk_t *walk)
     registry = walk->registry;
 
     for ( ;; ) {
-        ngx_shmtx_lock(&registry->shpool->mutex);
+        ngx_prom_lock(&registry->shpool->mutex);
 
         if (registry->whole[walk->generation & 1] != walk->generation) {
-            ngx_shmtx_unlock(&registry->shpool->mutex);
+            ngx_prom_unlock(&registry->shpool->mutex);
             return NGX_ABORT;
         }
 
@@ -157,7 +159,7 @@ ngx_prom_walk_slice(ngx_prom_walk_t *walk)
                                                           walk->generation),
                                &size);
 
-        ngx_shmtx_unlock(&registry->shpool->mutex);
+        ngx_prom_unlock(&registry->shpool->mutex);
 
         if (n) {
             walk->first = walk->next;

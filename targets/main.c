@@ -28,7 +28,6 @@ typedef struct {
 
 static int targets_check(const ngx_prom_targets_t *targets);
 static int targets_ports(const ngx_prom_targets_t *targets);
-static int targets_local(const ngx_prom_target_t *target);
 static int targets_list(const ngx_prom_targets_t *targets);
 static int targets_list_json(const ngx_prom_targets_t *targets);
 static void targets_print_escaped(const ngx_prom_text_t *text);
@@ -93,7 +92,7 @@ main(int argc, char **argv)
         return TARGETS_USAGE;
     }
 
-    file = targets_file_load(argv[argc - 1]);
+    file = targets_file_load(argv[argc - 1], stderr);
 
     if (file == NULL) {
         return TARGETS_MISTAKE;
@@ -128,7 +127,7 @@ targets_ports(const ngx_prom_targets_t *targets)
     static uint8_t  used[UINT16_MAX + 1];
 
     for (i = 0; i < targets->count; i++) {
-        if (targets_local(&targets->targets[i])) {
+        if (targets_file_local(&targets->targets[i])) {
             used[targets->targets[i].port] = 1;
         }
     }
@@ -140,30 +139,6 @@ targets_ports(const ngx_prom_targets_t *targets)
     }
 
     return TARGETS_OK;
-}
-
-
-/* may an ssh tunnel listen there: one of its listeners is at localhost */
-
-static int
-targets_local(const ngx_prom_target_t *target)
-{
-    static const uint8_t  ipv4[4] = { 127, 0, 0, 1 };
-    static const uint8_t  ipv6[16] = { [15] = 1 };
-
-    switch (target->kind) {
-
-    case NGX_PROM_ADDRESS_LOCALHOST:
-        return 1;
-
-    case NGX_PROM_ADDRESS_IPV4:
-        return memcmp(target->ip, ipv4, sizeof(ipv4)) == 0;
-
-    case NGX_PROM_ADDRESS_IPV6:
-        return memcmp(target->ip, ipv6, sizeof(ipv6)) == 0;
-    }
-
-    return 0;
 }
 
 

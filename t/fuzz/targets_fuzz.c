@@ -4,25 +4,16 @@
  */
 
 
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "ngx_prom_targets.h"
+#include "fuzz.h"
 
 
-#define FUZZ_ALLOCS    2
 #define FUZZ_UNIQUE    64
-#define FUZZ_CHECK(e)  fuzz_check(e, #e, __LINE__)
 
 
 typedef struct {
     ngx_prom_targets_t   pt;
-    char                *text;
-    size_t               len;
-    void                *allocs[FUZZ_ALLOCS];
-    unsigned             nallocs;
+    fuzz_text_t          text;
     unsigned             told;
     uint32_t             line;        /* of the last mistake */
     uint32_t             column;
@@ -38,7 +29,6 @@ typedef struct {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int fuzz_parse(fuzz_parse_t *parse, const char *data, size_t len);
-static void fuzz_parse_free(fuzz_parse_t *parse);
 static void *fuzz_alloc(void *data, size_t size);
 static void fuzz_error(void *data, uint32_t line, uint32_t column,
     const char *reason);
@@ -58,7 +48,6 @@ static void fuzz_write_target(fuzz_out_t *out,
     const ngx_prom_target_t *target);
 static void fuzz_write(fuzz_out_t *out, const char *data, size_t len);
 static void fuzz_same(const ngx_prom_text_t *a, const ngx_prom_text_t *b);
-static void fuzz_check(int holds, const char *what, int line);
 
 
 int
@@ -83,61 +72,33 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     fuzz_unique(&parse);
     fuzz_again(&parse);
-    fuzz_parse_free(&parse);
+    fuzz_text_free(&parse.text);
 
     return 0;
 }
 
-
-/* memory of just the size asked for, so that ASan sees a step outside */
 
 static int
 fuzz_parse(fuzz_parse_t *parse, const char *data, size_t len)
 {
     memset(parse, 0, sizeof(fuzz_parse_t));
 
-    parse->text = malloc(len + 1);
-    FUZZ_CHECK(parse->text != NULL);
+    fuzz_text_init(&parse->text, data, len);
 
-    if (len) {
-        memcpy(parse->text, data, len);
-    }
-
-    parse->len = len;
     parse->pt.alloc = fuzz_alloc;
     parse->pt.error = fuzz_error;
     parse->pt.data = parse;
 
-    return ngx_prom_targets_parse(&parse->pt, parse->text, len);
-}
-
-
-static void
-fuzz_parse_free(fuzz_parse_t *parse)
-{
-    while (parse->nallocs) {
-        free(parse->allocs[--parse->nallocs]);
-    }
-
-    free(parse->text);
+    return ngx_prom_targets_parse(&parse->pt, parse->text.data, len);
 }
 
 
 static void *
 fuzz_alloc(void *data, size_t size)
 {
-    void          *p;
     fuzz_parse_t  *parse = data;
 
-    FUZZ_CHECK(parse->nallocs < FUZZ_ALLOCS);
-
-    p = malloc(size);
-    FUZZ_CHECK(p != NULL);
-
-    memset(p, 0xa5, size);
-    parse->allocs[parse->nallocs++] = p;
-
-    return p;
+    return fuzz_text_alloc(&parse->text, size);
 }
 
 
@@ -146,18 +107,13 @@ fuzz_alloc(void *data, size_t size)
 static void
 fuzz_error(void *data, uint32_t line, uint32_t column, const char *reason)
 {
-    const char    *p;
     fuzz_parse_t  *parse = data;
 
     FUZZ_CHECK(line >= 1 && column >= 1);
     FUZZ_CHECK(column <= NGX_PROM_LINE_MAX + 1);
     FUZZ_CHECK(line > parse->line
                || (line == parse->line && column >= parse->column));
-    FUZZ_CHECK(*reason != '\0' && strlen(reason) < 400);
-
-    for (p = reason; *p; p++) {
-        FUZZ_CHECK(*p >= 0x20 && *p <= 0x7e);
-    }
+    fuzz_reason(reason, 400);
 
     parse->line = line;
     parse->column = column;
@@ -170,8 +126,8 @@ fuzz_target(const fuzz_parse_t *parse, const ngx_prom_target_t *target)
 {
     ngx_prom_text_t  text;
 
-    text.data = parse->text;
-    text.len = parse->len;
+    text.data = parse->text.data;
+    text.len = parse->text.len;
 
     fuzz_inside(&text, &target->address);
     fuzz_inside(&text, &target->name);
@@ -340,7 +296,7 @@ fuzz_again(const fuzz_parse_t *parse)
     ngx_prom_target_t  *a, *b;
 
     out.len = 0;
-    out.data = malloc(parse->len * 4 + 64);
+    out.data = malloc(parse->text.len * 4 + 64);
     FUZZ_CHECK(out.data != NULL);
 
     for (i = 0; i < parse->pt.count; i++) {
@@ -380,7 +336,7 @@ fuzz_again(const fuzz_parse_t *parse)
         FUZZ_CHECK(again_pos == b->labels.len);
     }
 
-    fuzz_parse_free(&again);
+    fuzz_text_free(&again.text);
     free(out.data);
 }
 
@@ -434,14 +390,4 @@ static void
 fuzz_same(const ngx_prom_text_t *a, const ngx_prom_text_t *b)
 {
     FUZZ_CHECK(a->len == b->len && memcmp(a->data, b->data, a->len) == 0);
-}
-
-
-static void
-fuzz_check(int holds, const char *what, int line)
-{
-    if (!holds) {
-        fprintf(stderr, "targets_fuzz.c:%d: does not hold: %s\n", line, what);
-        abort();
-    }
 }

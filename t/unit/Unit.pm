@@ -9,7 +9,8 @@ use Exporter 'import';
 use File::Temp;
 use FindBin;
 
-our @EXPORT = qw(cases check dumper run spew tool workdir);
+our @EXPORT = qw(answer_dumper cases check dumper hosts_dumper hosts_tool run
+    slurp spew tokens_dumper tool workdir);
 
 my $root = "$FindBin::Bin/..";
 my $grammar = "$root/ngx_prom_proxy_module";
@@ -97,6 +98,49 @@ sub dumper {
     build('dump', '-fsanitize=address,undefined',
         '-fno-sanitize-recover=all', "$root/t/unit/targets_dump.c");
     return "$dir/dump";
+}
+
+
+# The program monitoring-proxy-hosts, that of MP_HOSTS_TOOL if set.
+
+sub hosts_tool {
+    return $ENV{MP_HOSTS_TOOL} if $ENV{MP_HOSTS_TOOL};
+
+    build('hosts', "-I$root/targets", "-I$root/landlock",
+        glob("$root/hosts/*.c"), "$root/targets/file.c",
+        "$root/targets/text.c", "$root/landlock/ruleset.c",
+        glob("$grammar/ngx_prom_hosts*.c"), '-lcrypto');
+    return "$dir/hosts";
+}
+
+
+# hosts_dump, under ASan and UBSan.
+
+sub hosts_dumper {
+    build('hosts_dump', '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=all', "$root/t/unit/hosts_dump.c",
+        glob("$grammar/ngx_prom_hosts*.c"));
+    return "$dir/hosts_dump";
+}
+
+
+# answer_dump, under ASan and UBSan.
+
+sub answer_dumper {
+    build('answer_dump', '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=all', "$root/t/unit/answer_dump.c",
+        "$grammar/ngx_prom_poll_answer.c");
+    return "$dir/answer_dump";
+}
+
+
+# tokens_dump, under ASan and UBSan.
+
+sub tokens_dumper {
+    build('tokens_dump', '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=all', "$root/t/unit/tokens_dump.c",
+        "$grammar/ngx_prom_tokens.c");
+    return "$dir/tokens_dump";
 }
 
 

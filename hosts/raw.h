@@ -1,0 +1,47 @@
+/*
+ * The lines of a hosts file as they are written, to be edited.
+ */
+
+
+#ifndef _HOSTS_RAW_H_INCLUDED_
+#define _HOSTS_RAW_H_INCLUDED_
+
+
+#include <stddef.h>
+#include <stdint.h>
+
+
+#define RAW_WORDS  128
+
+
+/* slices of the file */
+
+typedef struct {
+    const char          *data;
+    size_t               len;
+} raw_text_t;
+
+
+typedef struct {
+    raw_text_t           line;        /* without its end */
+    raw_text_t           end;         /* LF, CRLF, or nothing */
+    unsigned             nwords;      /* up to a comment */
+    raw_text_t           words[RAW_WORDS];
+} raw_line_t;
+
+
+/* reads the next line; *pos is 0 at first; returns 0 behind the last */
+
+int raw_line(raw_line_t *line, const char *text, size_t len, size_t *pos);
+
+/* is the line that of the host with this name, which has no "/" at its ends */
+
+int raw_line_has(const raw_line_t *line, const char *name, size_t len);
+
+/* is the word LABEL=VALUE with the label, and the value, of another one */
+
+int raw_word_label(const raw_text_t *word, const char *other);
+int raw_word_same(const raw_text_t *word, const char *other);
+
+
+#endif /* _HOSTS_RAW_H_INCLUDED_ */

@@ -1,0 +1,206 @@
+/*
+ * Parses the hosts file on stdin, merges it with the targets file TARGETS, and
+ * prints every host and every target, for t/00-hosts.t:
+ *
+ *     hosts_dump [ALLOCATIONS [TARGETS]]
+ *
+ * Allocations fail after so many of them.  The text has just the memory that
+ * the parser asks for, so that a sanitizer sees any step outside.
+ */
+
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ngx_prom_hosts.h"
+
+
+#define DUMP_MAX  (64 * 1024 * 1024)
+
+
+typedef struct {
+    int      left;
+    int      used;
+    void    *blocks[16];
+} dump_memory_t;
+
+
+static char *dump_read(FILE *in, size_t *len);
+static void *dump_alloc(void *data, size_t size);
+static void dump_error(void *data, uint32_t line, uint32_t column,
+    const char *reason);
+static void dump_host(const ngx_prom_host_t *host);
+static void dump_target(const ngx_prom_target_t *target);
+
+
+int
+main(int argc, char **argv)
+{
+    int                  rc;
+    char                *text, *targets;
+    FILE                *in;
+    size_t               len;
+    uint32_t             i;
+    dump_memory_t        memory;
+    ngx_prom_hosts_t     ph;
+    ngx_prom_targets_t   pt;
+
+    memset(&memory, 0, sizeof(memory));
+    memory.left = argc > 1 ? atoi(argv[1]) : 16;
+
+    memset(&pt, 0, sizeof(pt));
+    pt.alloc = dump_alloc;
+    pt.error = dump_error;
+    pt.data = &memory;
+
+    targets = NULL;
+
+    if (argc > 2) {
+        in = fopen(argv[2], "r");
+        if (in == NULL) {
+            return 2;
+        }
+
+        targets = dump_read(in, &len);
+        fclose(in);
+
+        if (ngx_prom_targets_parse(&pt, targets, len) != 0) {
+            return 2;
+        }
+    }
+
+    memset(&ph, 0xff, sizeof(ph));
+    ph.alloc = dump_alloc;
+    ph.error = dump_error;
+    ph.data = &memory;
+
+    text = dump_read(stdin, &len);
+    rc = ngx_prom_hosts_parse(&ph, text, len);
+
+    if (rc == 0) {
+        for (i = 0; i < ph.count; i++) {
+            dump_host(&ph.hosts[i]);
+        }
+
+        rc = ngx_prom_hosts_merge(&ph, &pt);
+    }
+
+    for (i = 0; i < pt.count; i++) {
+        dump_target(&pt.targets[i]);
+    }
+
+    printf("rc=%d\n", rc);
+
+    while (memory.used) {
+        free(memory.blocks[--memory.used]);
+    }
+
+    free(text);
+    free(targets);
+
+    return 0;
+}
+
+
+static char *
+dump_read(FILE *in, size_t *len)
+{
+    char  *whole, *text;
+
+    whole = malloc(DUMP_MAX);
+    if (whole == NULL) {
+        exit(2);
+    }
+
+    *len = fread(whole, 1, DUMP_MAX, in);
+
+    text = malloc(*len + 1);
+    if (text == NULL) {
+        exit(2);
+    }
+
+    memcpy(text, whole, *len);
+    free(whole);
+
+    return text;
+}
+
+
+/* memory that isn't zeroed, as a pool's isn't */
+
+static void *
+dump_alloc(void *data, size_t size)
+{
+    void           *p;
+    dump_memory_t  *memory = data;
+
+    if (memory->left-- <= 0) {
+        return NULL;
+    }
+
+    p = malloc(size);
+
+    if (p) {
+        memset(p, 0xff, size);
+        memory->blocks[memory->used++] = p;
+    }
+
+    return p;
+}
+
+
+static void
+dump_error(void *data, uint32_t line, uint32_t column, const char *reason)
+{
+    (void) data;
+
+    printf("%u:%u: %s\n", line, column, reason);
+}
+
+
+static void
+dump_host(const ngx_prom_host_t *host)
+{
+    size_t           pos;
+    uint16_t         port;
+    ngx_prom_text_t  name;
+
+    printf("host=%.*s type=%.*s key=%zu port=%u ports=%u given=%u line=%u",
+           (int) host->name.len, host->name.data,
+           (int) host->type.len, host->type.len ? host->type.data : "",
+           host->key.len, (unsigned) host->port, (unsigned) host->ports,
+           (unsigned) host->given, (unsigned) host->line);
+
+    pos = 0;
+
+    while (ngx_prom_hosts_exporter(host, &pos, &name, &port)) {
+        printf(" [%.*s]:%u", (int) name.len, name.data, (unsigned) port);
+    }
+
+    putchar('\n');
+}
+
+
+static void
+dump_target(const ngx_prom_target_t *target)
+{
+    size_t       pos;
+    const char  *name, *value;
+
+    printf("target=%.*s address=%.*s host=%.*s port=%u tunnel=%u kind=%u "
+           "line=%u",
+           (int) target->name.len, target->name.data,
+           (int) target->address.len, target->address.data,
+           (int) target->host.len, target->host.data,
+           (unsigned) target->port, (unsigned) target->tunnel,
+           (unsigned) target->kind, (unsigned) target->line);
+
+    pos = 0;
+
+    while (ngx_prom_targets_label(target, &pos, &name, &value)) {
+        printf(" %s=[%s]", name, value);
+    }
+
+    putchar('\n');
+}
