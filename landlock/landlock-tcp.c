@@ -1,16 +1,13 @@
 /*
- * landlock-tcp: runs a program that can listen on given TCP ports and on no
- * other, and can't connect by TCP at all; nor can what it starts.
+ * landlock-tcp: runs a program that can't connect by TCP and can listen on
+ * given TCP ports and on no other; nor can what it starts.
  *
- *     landlock-tcp FILE PROGRAM [ARGUMENT ...]
+ *     landlock-tcp PORTS PROGRAM [ARGUMENT ...]
  *     landlock-tcp --available
  *
- * FILE has ports and ranges A-B of them, one a line.
- *
- * sshd takes no ranges, and its lists of ports cost each session memory that
- * grows with their square: 76 MB for 4,096 ports.  The kernel's list is there
- * once, however many sessions there are.  It knows ports only; addresses are
- * still sshd's to check.
+ * PORTS are ports and ranges A-B of them with commas between, or "any", for
+ * which the kernel keeps no list: it would be copied for each process below
+ * that limits itself further, as sshd's sessions do.
  *
  * Landlock has TCP since Linux 6.7, and seccomp must let it through.
  * --available succeeds where that is so; elsewhere the program runs without
@@ -18,62 +15,30 @@
  */
 
 
-#define _GNU_SOURCE
+#define _POSIX_C_SOURCE  200809L
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "ruleset.h"
 
 
 #define LANDLOCK_TCP_FAILED   111     /* as s6's programs do */
 #define LANDLOCK_TCP_USAGE    100
 
-#define LANDLOCK_TCP_ABI      4       /* the first with TCP */
 
-/*
- * From <linux/landlock.h>, which in Debian 12 is older than that. The numbers
- * of the system calls are the same on all architectures.
- */
-
-#define LANDLOCK_TCP_CREATE_RULESET  444
-#define LANDLOCK_TCP_ADD_RULE        445
-#define LANDLOCK_TCP_RESTRICT_SELF   446
-
-#define LANDLOCK_TCP_VERSION         1       /* flag of CREATE_RULESET */
-#define LANDLOCK_TCP_PORT            2       /* type of a rule */
-#define LANDLOCK_TCP_BIND            1
-#define LANDLOCK_TCP_CONNECT         2
-
-
-typedef struct {
-    uint64_t             fs;
-    uint64_t             net;
-} landlock_tcp_ruleset_t;
-
-
-typedef struct {
-    uint64_t             access;
-    uint64_t             port;        /* host order */
-} landlock_tcp_rule_t;
-
-
-static int landlock_tcp_available(void);
-static int landlock_tcp_restrict(const char *file);
-static int landlock_tcp_allow_file(int ruleset, const char *file);
-static int landlock_tcp_allow_line(int ruleset, const char *line);
+static int landlock_tcp_restrict(const char *ports);
+static int landlock_tcp_allow(int ruleset, const char *ports);
 
 
 static const char  landlock_tcp_usage[] =
-    "usage: landlock-tcp FILE PROGRAM [ARGUMENT ...]\n"
+    "usage: landlock-tcp PORTS PROGRAM [ARGUMENT ...]\n"
     "       landlock-tcp --available\n"
     "\n"
-    "runs PROGRAM so that it can listen on the TCP ports of FILE only (ports\n"
-    "and ranges A-B, one a line) and can't connect by TCP\n";
+    "runs PROGRAM so that it can't connect by TCP, and can listen on the TCP\n"
+    "ports PORTS only: ports and ranges A-B with commas between, or \"any\"\n";
 
 
 int
@@ -87,7 +52,7 @@ main(int argc, char **argv)
     }
 
     if (argc == 2 && strcmp(argv[1], "--available") == 0) {
-        return !landlock_tcp_available();
+        return !landlock_available();
     }
 
     if (argc < 3) {
@@ -95,7 +60,7 @@ main(int argc, char **argv)
         return LANDLOCK_TCP_USAGE;
     }
 
-    if (!landlock_tcp_available()) {
+    if (!landlock_available()) {
         fputs("landlock-tcp: no limits: this needs Linux 6.7, and Landlock "
               "allowed by seccomp\n", stderr);
 
@@ -112,112 +77,63 @@ main(int argc, char **argv)
 
 
 static int
-landlock_tcp_available(void)
+landlock_tcp_restrict(const char *ports)
 {
-    return syscall(LANDLOCK_TCP_CREATE_RULESET, NULL, (size_t) 0,
-                   LANDLOCK_TCP_VERSION)
-           >= LANDLOCK_TCP_ABI;
-}
+    int  rc, any, ruleset;
 
-
-static int
-landlock_tcp_restrict(const char *file)
-{
-    int                     ruleset;
-    landlock_tcp_ruleset_t  attr;
-
-    attr.fs = 0;
-    attr.net = LANDLOCK_TCP_BIND|LANDLOCK_TCP_CONNECT;
-
-    ruleset = syscall(LANDLOCK_TCP_CREATE_RULESET, &attr, sizeof(attr), 0);
+    any = strcmp(ports, "any") == 0;
+    ruleset = landlock_ruleset(any ? LANDLOCK_CONNECT
+                                   : LANDLOCK_BIND|LANDLOCK_CONNECT);
 
     if (ruleset == -1) {
-        perror("landlock-tcp: landlock_create_ruleset()");
+        perror("landlock-tcp: cannot make a ruleset");
         return -1;
     }
 
-    if (landlock_tcp_allow_file(ruleset, file) == -1) {
-        return -1;
-    }
+    rc = any ? 0 : landlock_tcp_allow(ruleset, ports);
 
-    /* the kernel's condition: no setuid program may gain from the limits */
+    if (rc == 0) {
+        rc = landlock_restrict(ruleset);
 
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1) {
-        perror("landlock-tcp: prctl(PR_SET_NO_NEW_PRIVS)");
-        return -1;
-    }
-
-    if (syscall(LANDLOCK_TCP_RESTRICT_SELF, ruleset, 0) == -1) {
-        perror("landlock-tcp: landlock_restrict_self()");
-        return -1;
+        if (rc == -1) {
+            perror("landlock-tcp: cannot be limited");
+        }
     }
 
     close(ruleset);
 
-    return 0;
+    return rc;
 }
 
 
 static int
-landlock_tcp_allow_file(int ruleset, const char *file)
+landlock_tcp_allow(int ruleset, const char *ports)
 {
-    FILE  *fp;
-    char   line[64];
+    int          rc;
+    char         line[64];
+    size_t       len;
+    const char  *p;
 
-    fp = fopen(file, "r");
+    for (p = ports; /* void */ ; p += len + 1) {
 
-    if (fp == NULL) {
-        fprintf(stderr, "landlock-tcp: %s: %s\n", file, strerror(errno));
-        return -1;
-    }
+        len = strcspn(p, ",");
+        snprintf(line, sizeof(line), "%.*s\n", (int) len, p);
 
-    while (fgets(line, sizeof(line), fp)) {
+        rc = landlock_allow(ruleset, line);
 
-        if (landlock_tcp_allow_line(ruleset, line) == -1) {
-            line[strcspn(line, "\n")] = '\0';
-            fprintf(stderr, "landlock-tcp: %s: \"%s\" is no port or range\n",
-                    file, line);
-            fclose(fp);
+        if (rc == 1) {
+            fprintf(stderr, "landlock-tcp: \"%s\" is no list of ports\n",
+                    ports);
             return -1;
         }
-    }
 
-    fclose(fp);
-
-    return 0;
-}
-
-
-static int
-landlock_tcp_allow_line(int ruleset, const char *line)
-{
-    char                *end;
-    unsigned long        first, last;
-    landlock_tcp_rule_t  rule;
-
-    first = strtoul(line, &end, 10);
-    last = first;
-
-    if (*end == '-') {
-        last = strtoul(end + 1, &end, 10);
-    }
-
-    if (*end != '\n' || first == 0 || last > 65535 || first > last) {
-        return -1;
-    }
-
-    rule.access = LANDLOCK_TCP_BIND;
-
-    for (rule.port = first; rule.port <= last; rule.port++) {
-
-        if (syscall(LANDLOCK_TCP_ADD_RULE, ruleset, LANDLOCK_TCP_PORT, &rule,
-                    0)
-            == -1)
-        {
-            perror("landlock-tcp: landlock_add_rule()");
+        if (rc == -1) {
+            perror("landlock-tcp: cannot allow a port");
             return -1;
         }
-    }
 
-    return 0;
+        if (p[len] == '\0') {
+            return 0;
+        }
+    }
 }

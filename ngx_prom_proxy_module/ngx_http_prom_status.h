@@ -22,6 +22,7 @@
 typedef enum {
     NGX_HTTP_PROM_STATUS_NAME = 0,
     NGX_HTTP_PROM_STATUS_STATE,
+    NGX_HTTP_PROM_STATUS_TUNNEL,
     NGX_HTTP_PROM_STATUS_LAST,
     NGX_HTTP_PROM_STATUS_LATENCY,
     NGX_HTTP_PROM_STATUS_SIZE,
@@ -101,6 +102,11 @@ typedef struct {
     ngx_prom_info_t              info;
     ngx_uint_t                   loaded;      /* there was ever a file */
 
+    ngx_http_prom_board_t       *board;       /* or NULL: no tunnels */
+    ngx_prom_tunnels_head_t      head;
+    ngx_uint_t                   hosted;      /* the head knows of hosts */
+    ngx_prom_poll_zone_t        *polls;       /* or NULL: no poll clients */
+
     ngx_http_prom_status_args_t  args;
     ngx_http_prom_status_find_t  find;
 
@@ -173,6 +179,29 @@ void ngx_http_prom_status_bottom(ngx_http_prom_status_ctx_t *ctx);
 
 void ngx_http_prom_status_row(ngx_http_prom_status_ctx_t *ctx,
     const ngx_prom_item_t *item);
+
+/*
+ * ngx_http_prom_status_tunnel.c; nothing is written without a board and
+ * without poll clients, which stand where tunnels do.
+ */
+
+void ngx_http_prom_status_hosts_failure(ngx_http_prom_status_ctx_t *ctx);
+void ngx_http_prom_status_tunnels(ngx_http_prom_status_ctx_t *ctx);
+void ngx_http_prom_status_polls(ngx_http_prom_status_ctx_t *ctx);
+void ngx_http_prom_status_tunnel_cell(ngx_http_prom_status_ctx_t *ctx,
+    const ngx_http_prom_tunnel_t *tunnel);
+void ngx_http_prom_status_tunnel_facts(ngx_http_prom_status_ctx_t *ctx,
+    const ngx_http_prom_tunnel_t *tunnel);
+
+/* of a target */
+
+void ngx_http_prom_status_tunnel(ngx_http_prom_status_ctx_t *ctx,
+    const ngx_prom_item_t *item, ngx_http_prom_tunnel_t *tunnel);
+
+/* what a target is sorted by; *none is 1 for one that has no tunnel */
+
+uint32_t ngx_http_prom_status_tunnel_key(ngx_http_prom_status_ctx_t *ctx,
+    const ngx_prom_item_t *item, ngx_uint_t *none);
 
 /* ngx_http_prom_status_config.c: the lines to paste into Prometheus */
 

@@ -26,6 +26,7 @@ static ngx_uint_t ngx_http_prom_status_is(const ngx_str_t *value,
 const ngx_str_t  ngx_http_prom_status_sorts[] = {
     ngx_string("name"),
     ngx_string("state"),
+    ngx_string("tunnel"),
     ngx_string("last"),
     ngx_string("latency"),
     ngx_string("size")
@@ -49,7 +50,10 @@ ngx_http_prom_status_args(ngx_http_request_t *r,
 
         for (i = 0; i < NGX_HTTP_PROM_STATUS_SORTS; i++) {
             if (ngx_http_prom_status_is(&value,
-                                        &ngx_http_prom_status_sorts[i]))
+                                        &ngx_http_prom_status_sorts[i])
+                && (i != NGX_HTTP_PROM_STATUS_TUNNEL
+                    || ngx_http_prom_tunnels_board(r)
+                    || ngx_http_prom_proxy_poll_zone(r)))
             {
                 args->sort = i;
                 break;

@@ -26,6 +26,8 @@ static ngx_int_t ngx_http_prom_status_collect_start(
 static void ngx_http_prom_status_borders(ngx_http_prom_status_ctx_t *ctx);
 static ngx_uint_t ngx_http_prom_status_matches(
     ngx_http_prom_status_ctx_t *ctx, const ngx_prom_item_t *item);
+static ngx_uint_t ngx_http_prom_status_matches_tunnel(
+    ngx_http_prom_status_ctx_t *ctx, const ngx_prom_item_t *item);
 static ngx_uint_t ngx_http_prom_status_contains(
     ngx_http_prom_status_ctx_t *ctx, const ngx_str_t *text, size_t *matched);
 static void ngx_http_prom_status_record(ngx_http_prom_status_ctx_t *ctx,
@@ -217,7 +219,32 @@ ngx_http_prom_status_matches(ngx_http_prom_status_ctx_t *ctx,
         }
     }
 
-    return 0;
+    return ngx_http_prom_status_matches_tunnel(ctx, item);
+}
+
+
+static ngx_uint_t
+ngx_http_prom_status_matches_tunnel(ngx_http_prom_status_ctx_t *ctx,
+    const ngx_prom_item_t *item)
+{
+    size_t                  matched;
+    ngx_http_prom_tunnel_t  tunnel;
+
+    ngx_http_prom_status_tunnel(ctx, item, &tunnel);
+
+    if (tunnel.state < NGX_HTTP_PROM_TUNNEL_CLOSED) {
+        return 0;
+    }
+
+    matched = 0;
+
+    if (ngx_http_prom_status_contains(ctx, &tunnel.address, &matched)) {
+        return 1;
+    }
+
+    matched = 0;
+
+    return ngx_http_prom_status_contains(ctx, &tunnel.fingerprint, &matched);
 }
 
 
@@ -259,16 +286,25 @@ ngx_http_prom_status_record(ngx_http_prom_status_ctx_t *ctx,
     const ngx_prom_item_t *item, ngx_http_prom_status_state_e state)
 {
     uint64_t                        key, scraped;
-    ngx_uint_t                      i;
+    ngx_uint_t                      i, none;
     ngx_http_prom_status_find_t    *find;
     ngx_http_prom_status_record_t  *record;
 
     find = &ctx->find;
 
+    /* what has no such thing to sort by is at the end in either order */
+
+    none = (state == NGX_HTTP_PROM_STATUS_UNSCRAPED
+            && ctx->args.sort > NGX_HTTP_PROM_STATUS_LAST);
+
     switch (ctx->args.sort) {
 
     case NGX_HTTP_PROM_STATUS_STATE:
         key = state;
+        break;
+
+    case NGX_HTTP_PROM_STATUS_TUNNEL:
+        key = ngx_http_prom_status_tunnel_key(ctx, item, &none);
         break;
 
     case NGX_HTTP_PROM_STATUS_LAST:
@@ -295,11 +331,7 @@ ngx_http_prom_status_record(ngx_http_prom_status_ctx_t *ctx,
         key = 0xfffffffe - key;
     }
 
-    /* without a scrape it has neither: at the end in either order */
-
-    if (state == NGX_HTTP_PROM_STATUS_UNSCRAPED
-        && ctx->args.sort > NGX_HTTP_PROM_STATUS_LAST)
-    {
+    if (none) {
         key = 0xffffffff;
     }
 

@@ -31,7 +31,7 @@ static void ngx_http_prom_status_link(ngx_http_prom_status_ctx_t *ctx,
 /* as ngx_http_prom_status_sort_e has them */
 
 static const char  *ngx_http_prom_status_titles[] = {
-    "Target", "State", "Last scrape", "Latency", "Size"
+    "Target", "State", "Tunnel", "Last scrape", "Latency", "Size"
 };
 
 
@@ -90,12 +90,14 @@ ngx_http_prom_status_top(ngx_http_prom_status_ctx_t *ctx)
                              sizeof(ctx->info.reason));
 
         ngx_http_prom_status_print(text,
-            "<div class=\"failure\" role=\"alert\"><strong>The targets file "
-            "was refused%s</strong> <code>",
-            some ? ", the targets below are the old ones:" : ":");
+            "<div class=\"failure\" role=\"alert\"><strong>A change of the "
+            "targets was refused%s</strong> <code>",
+            some ? ", those below are the old ones:" : ":");
         ngx_http_prom_status_html(text, &reason);
         ngx_http_prom_status_print(text, "</code></div>\n");
     }
+
+    ngx_http_prom_status_hosts_failure(ctx);
 
     if (!some) {
         ngx_http_prom_status_empty(ctx);
@@ -134,6 +136,8 @@ ngx_http_prom_status_counts(ngx_http_prom_status_ctx_t *ctx)
 
     ngx_http_prom_status_file(ctx);
     ngx_http_prom_status_zone(ctx);
+    ngx_http_prom_status_tunnels(ctx);
+    ngx_http_prom_status_polls(ctx);
 
     ngx_http_prom_status_print(&ctx->text, "</dl>\n</section>\n");
 }
@@ -318,6 +322,13 @@ ngx_http_prom_status_columns(ngx_http_prom_status_ctx_t *ctx)
 
     for (i = 0; i < NGX_HTTP_PROM_STATUS_SORTS; i++) {
 
+        if (i == NGX_HTTP_PROM_STATUS_TUNNEL
+            && ctx->board == NULL
+            && ctx->polls == NULL)
+        {
+            continue;
+        }
+
         descending = ngx_http_prom_status_descends(i);
         sorted = "";
 
@@ -344,6 +355,8 @@ ngx_http_prom_status_columns(ngx_http_prom_status_ctx_t *ctx)
 static void
 ngx_http_prom_status_empty(ngx_http_prom_status_ctx_t *ctx)
 {
+    ngx_uint_t                        hosts;
+    ngx_prom_source_t                *source;
     ngx_http_prom_status_text_t      *text;
     ngx_http_prom_proxy_main_conf_t  *pmcf;
 
@@ -351,11 +364,15 @@ ngx_http_prom_status_empty(ngx_http_prom_status_ctx_t *ctx)
     pmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_prom_proxy_module);
 
+    hosts = (pmcf->sources[NGX_PROM_SOURCE_TARGETS].file.len == 0);
+    source = &pmcf->sources[hosts ? NGX_PROM_SOURCE_HOSTS
+                                  : NGX_PROM_SOURCE_TARGETS];
+
     ngx_http_prom_status_print(text,
         "<section id=\"empty\">\n<h2>%s</h2>\n",
         ctx->loaded ? "There are no targets" : "No targets are loaded yet");
 
-    if (pmcf->file.len == 0) {
+    if (source->file.len == 0) {
         ngx_http_prom_status_print(text,
             "<p>The configuration names no file of targets: add "
             "<code>prom_proxy_targets FILE;</code> to nginx\xe2\x80\x99s "
@@ -363,16 +380,19 @@ ngx_http_prom_status_empty(ngx_http_prom_status_ctx_t *ctx)
         return;
     }
 
-    ngx_http_prom_status_print(text, "<p>Write one a line, an address and a "
-                                     "name, to <code>");
-    ngx_http_prom_status_html(text, &pmcf->file);
+    ngx_http_prom_status_print(text,
+        "<p>Write one a line, %s, to <code>",
+        hosts ? "a name and a public key" : "an address and a name");
+    ngx_http_prom_status_html(text, &source->file);
     ngx_http_prom_status_print(text,
         "</code>:</p>\n"
-        "<pre><code>localhost:20001 external-host-1\n"
-        "[fd00::2]:9100  site-b/db-1  env=prod team=\"data base\"\n"
+        "<pre><code>%s"
         "</code></pre>\n"
         "<p>The file is read when %s; then Prometheus scrapes <code>",
-        pmcf->interval ? "it is saved" : "nginx is reloaded");
+        hosts ? "external-host-1 ssh-ed25519 AAAA\xe2\x80\xa6 env=prod\n"
+              : "localhost:20001 external-host-1\n"
+                "[fd00::2]:9100  site-b/db-1  env=prod team=\"data base\"\n",
+        source->interval ? "it is saved" : "nginx is reloaded");
     ngx_http_prom_status_html(text, &ctx->scheme);
     ngx_http_prom_status_print(text, "://");
     ngx_http_prom_status_html(text, &ctx->address);

@@ -130,6 +130,14 @@ ngx_http_prom_status_handler(ngx_http_request_t *r)
 
     ngx_prom_registry_info(ctx->registry, &ctx->info);
 
+    ctx->polls = ngx_http_prom_proxy_poll_zone(r);
+    ctx->board = ngx_http_prom_tunnels_board(r);
+
+    if (ctx->board) {
+        ctx->hosted = (ngx_http_prom_tunnels_head(ctx->board, &ctx->head)
+                       == NGX_OK);
+    }
+
     slcf = ngx_http_get_module_loc_conf(r, ngx_http_prom_status_module);
 
     if (ngx_http_prom_page_address(r, slcf->address, &ctx->scheme,
@@ -342,9 +350,10 @@ ngx_http_prom_status_next_row(ngx_http_prom_status_ctx_t *ctx)
         /* a slow reader: the targets were replaced under the page */
 
         ngx_http_prom_status_print(&ctx->text,
-                                   "<tr><td colspan=\"6\">The targets have "
+                                   "<tr><td colspan=\"%d\">The targets have "
                                    "changed meanwhile, refresh the page."
-                                   "</td></tr>\n");
+                                   "</td></tr>\n",
+                                   (ctx->board || ctx->polls) ? 7 : 6);
         ctx->row = find->nrows;
         return NGX_OK;
 

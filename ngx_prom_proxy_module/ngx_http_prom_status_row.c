@@ -38,11 +38,14 @@ static void ngx_http_prom_status_summary(ngx_http_prom_status_text_t *text,
 static void ngx_http_prom_status_address(ngx_http_prom_status_text_t *text,
     const ngx_prom_item_t *item);
 static void ngx_http_prom_status_cells(ngx_http_prom_status_ctx_t *ctx,
-    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters);
+    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters,
+    const ngx_http_prom_tunnel_t *tunnel);
 static void ngx_http_prom_status_error(ngx_http_prom_status_text_t *text,
-    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters);
+    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters,
+    const ngx_http_prom_tunnel_t *tunnel);
 static void ngx_http_prom_status_more(ngx_http_prom_status_ctx_t *ctx,
-    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters);
+    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters,
+    const ngx_http_prom_tunnel_t *tunnel);
 static void ngx_http_prom_status_history(
     ngx_http_prom_status_history_t *history,
     const ngx_prom_counters_t *counters);
@@ -52,7 +55,8 @@ static void ngx_http_prom_status_bars(ngx_http_prom_status_text_t *text,
     ngx_http_prom_status_history_t *history, const char *class,
     ngx_uint_t failed, ngx_uint_t full);
 static void ngx_http_prom_status_facts(ngx_http_prom_status_ctx_t *ctx,
-    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters);
+    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters,
+    const ngx_http_prom_tunnel_t *tunnel);
 static void ngx_http_prom_status_metrics_link(
     ngx_http_prom_status_text_t *text, const ngx_prom_item_t *item);
 
@@ -72,6 +76,7 @@ ngx_http_prom_status_row(ngx_http_prom_status_ctx_t *ctx,
     const ngx_prom_item_t *item)
 {
     ngx_prom_counters_t           counters;
+    ngx_http_prom_tunnel_t        tunnel;
     ngx_http_prom_status_text_t  *text;
 
     text = &ctx->text;
@@ -79,6 +84,7 @@ ngx_http_prom_status_row(ngx_http_prom_status_ctx_t *ctx,
     /* workers go on counting: all of the row is of one moment */
 
     counters = *item->counters;
+    ngx_http_prom_status_tunnel(ctx, item, &tunnel);
 
     ngx_http_prom_status_print(text, "<tr class=\"%s\" data-name=\"",
                                ngx_http_prom_status_words[
@@ -91,11 +97,11 @@ ngx_http_prom_status_row(ngx_http_prom_status_ctx_t *ctx,
 
     ngx_http_prom_status_print(text, "</summary>\n<div class=\"more\">\n");
 
-    ngx_http_prom_status_more(ctx, item, &counters);
+    ngx_http_prom_status_more(ctx, item, &counters, &tunnel);
 
     ngx_http_prom_status_print(text, "</div></details></th>");
 
-    ngx_http_prom_status_cells(ctx, item, &counters);
+    ngx_http_prom_status_cells(ctx, item, &counters, &tunnel);
 
     ngx_http_prom_status_print(text, "</tr>\n");
 }
@@ -159,7 +165,8 @@ ngx_http_prom_status_address(ngx_http_prom_status_text_t *text,
 
 static void
 ngx_http_prom_status_cells(ngx_http_prom_status_ctx_t *ctx,
-    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters)
+    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters,
+    const ngx_http_prom_tunnel_t *tunnel)
 {
     ngx_http_prom_status_text_t   *text;
     ngx_http_prom_status_state_e   state;
@@ -170,6 +177,8 @@ ngx_http_prom_status_cells(ngx_http_prom_status_ctx_t *ctx,
     ngx_http_prom_status_print(text,
                                "<td class=\"state\"><span>%s</span></td>",
                                ngx_http_prom_status_badges[state]);
+
+    ngx_http_prom_status_tunnel_cell(ctx, tunnel);
 
     if (state == NGX_HTTP_PROM_STATUS_UNSCRAPED) {
         ngx_http_prom_status_print(text, "<td class=\"last\"></td>"
@@ -189,7 +198,7 @@ ngx_http_prom_status_cells(ngx_http_prom_status_ctx_t *ctx,
 
     if (state == NGX_HTTP_PROM_STATUS_DOWN) {
         ngx_http_prom_status_print(text, "<span>");
-        ngx_http_prom_status_error(text, item, counters);
+        ngx_http_prom_status_error(text, item, counters, tunnel);
         ngx_http_prom_status_print(text, "</span>");
     }
 
@@ -199,7 +208,8 @@ ngx_http_prom_status_cells(ngx_http_prom_status_ctx_t *ctx,
 
 static void
 ngx_http_prom_status_error(ngx_http_prom_status_text_t *text,
-    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters)
+    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters,
+    const ngx_http_prom_tunnel_t *tunnel)
 {
     u_char                  line[NGX_HTTP_PROM_STATUS_REASON];
     ngx_str_t               s;
@@ -219,6 +229,12 @@ ngx_http_prom_status_error(ngx_http_prom_status_text_t *text,
     reason.kind = item->kind;
     reason.authority = item->authority;
     reason.base = item->base;
+
+    /* a host that came since, or left, isn't why that scrape failed */
+
+    if (ngx_max(tunnel->since, tunnel->ended) <= counters->scraped) {
+        reason.tunnel = tunnel;
+    }
 
     /* only a name that is resolved is told without its port */
 
@@ -244,14 +260,15 @@ ngx_http_prom_status_error(ngx_http_prom_status_text_t *text,
 
 static void
 ngx_http_prom_status_more(ngx_http_prom_status_ctx_t *ctx,
-    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters)
+    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters,
+    const ngx_http_prom_tunnel_t *tunnel)
 {
     ngx_http_prom_status_text_t  *text;
 
     text = &ctx->text;
 
     ngx_http_prom_status_chart(text, item, counters);
-    ngx_http_prom_status_facts(ctx, item, counters);
+    ngx_http_prom_status_facts(ctx, item, counters, tunnel);
 
     ngx_http_prom_status_print(text, "<h3>For prometheus.yml</h3>\n"
                                      "<pre><code>");
@@ -378,7 +395,8 @@ ngx_http_prom_status_bars(ngx_http_prom_status_text_t *text,
 
 static void
 ngx_http_prom_status_facts(ngx_http_prom_status_ctx_t *ctx,
-    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters)
+    const ngx_prom_item_t *item, const ngx_prom_counters_t *counters,
+    const ngx_http_prom_tunnel_t *tunnel)
 {
     size_t                        pos;
     ngx_str_t                     name, value;
@@ -390,9 +408,11 @@ ngx_http_prom_status_facts(ngx_http_prom_status_ctx_t *ctx,
 
     if (counters->scraped && !counters->up) {
         ngx_http_prom_status_print(text, "<dt>Error</dt><dd class=\"bad\">");
-        ngx_http_prom_status_error(text, item, counters);
+        ngx_http_prom_status_error(text, item, counters, tunnel);
         ngx_http_prom_status_print(text, "</dd>\n");
     }
+
+    ngx_http_prom_status_tunnel_facts(ctx, tunnel);
 
     if (counters->scraped) {
         ngx_http_prom_status_print(text, "<dt>Last success</dt><dd>");
@@ -417,9 +437,16 @@ ngx_http_prom_status_facts(ngx_http_prom_status_ctx_t *ctx,
 
     ngx_http_prom_status_print(text, "<dt>Address</dt><dd>");
     ngx_http_prom_status_address(text, item);
-    ngx_http_prom_status_print(text, ", line ");
-    ngx_http_prom_status_number(text, item->line);
-    ngx_http_prom_status_print(text, " of the file</dd>\n");
+
+    if (item->kind == NGX_PROM_ADDRESS_POLL) {
+        ngx_http_prom_status_print(text, ", of a client that polls</dd>\n");
+
+    } else {
+        ngx_http_prom_status_print(text, ", line ");
+        ngx_http_prom_status_number(text, item->line);
+        ngx_http_prom_status_print(text, " of the %s file</dd>\n",
+                                   item->tunnel ? "hosts" : "targets");
+    }
 
     if (item->labels.len) {
         ngx_http_prom_status_print(text, "<dt>Labels</dt><dd>");
