@@ -9,9 +9,6 @@
 #include "ngx_http_prom_page.h"
 
 
-static size_t ngx_http_prom_utf8(const u_char *p, const u_char *last);
-
-
 /*
  * RFC 8259.  What isn't UTF-8 becomes U+FFFD, byte by byte, since JSON has
  * nothing else for it.
@@ -151,12 +148,9 @@ ngx_http_prom_escape_label(u_char *dst, const ngx_str_t *text)
 }
 
 
-/*
- * The length of the well-formed sequence at p, or 0: RFC 3629, neither
- * overlong nor a surrogate.
- */
+/* RFC 3629: neither overlong nor a surrogate */
 
-static size_t
+size_t
 ngx_http_prom_utf8(const u_char *p, const u_char *last)
 {
     size_t  i, n;

@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_prom_page.h"
+#include "ngx_http_prom_tunnels.h"
 
 
 #define NGX_PROM_VERSION  "0.4.0"
@@ -21,6 +22,11 @@
 
 #define NGX_HTTP_PROM_METRICS_DESCRIPTION  512
 #define NGX_HTTP_PROM_METRICS_SAMPLE       160
+
+/* what ngx_http_prom_metrics_because() writes for a reason of n bytes */
+
+#define NGX_HTTP_PROM_METRICS_BECAUSE(n)                                      \
+    (NGX_HTTP_PROM_METRICS_SAMPLE + 2 * (n))
 
 /* target="NAME" */
 
@@ -54,8 +60,12 @@ typedef enum {
 
 typedef enum {
     NGX_HTTP_PROM_METRICS_NONE = 0,
+    NGX_HTTP_PROM_METRICS_BOARD,              /* none: at that of tunnels */
+    NGX_HTTP_PROM_METRICS_POLLS,              /* none: at poll clients */
     NGX_HTTP_PROM_METRICS_ALL,                /* it counts them */
-    NGX_HTTP_PROM_METRICS_EACH                /* each has its own samples */
+    NGX_HTTP_PROM_METRICS_EACH,               /* each has its own samples */
+    NGX_HTTP_PROM_METRICS_TUNNEL,             /* each that is a host's has */
+    NGX_HTTP_PROM_METRICS_POLL                /* each that polls has */
 } ngx_http_prom_metrics_walk_e;
 
 
@@ -91,16 +101,23 @@ struct ngx_http_prom_metrics_s {
     uint64_t                     used;
     uint64_t                     capacity;
 
+    ngx_http_prom_board_t       *board;       /* or NULL */
+    ngx_prom_tunnels_head_t      head;
+
+    ngx_prom_poll_zone_t        *polls;       /* or NULL */
+
     /* whose samples are written next: a target, or with no label all */
 
     ngx_str_t                    label;
     const ngx_prom_counters_t   *counters;
+    ngx_http_prom_tunnel_t       tunnel;
     u_char                       buf[NGX_HTTP_PROM_METRICS_LABEL];
 
     unsigned                     openmetrics:1;
     unsigned                     per_target:1;
     unsigned                     counted:1;   /* up, down and unscraped are */
     unsigned                     described:1; /* the family is */
+    unsigned                     hosted:1;    /* the head knows of hosts */
 };
 
 
@@ -109,6 +126,86 @@ struct ngx_http_prom_metrics_s {
 u_char *ngx_http_prom_metrics_describe(u_char *p, ngx_http_prom_metrics_t *m,
     const ngx_http_prom_metrics_family_t *family);
 
+
+/* all of a sample but its value */
+
+u_char *ngx_http_prom_metrics_sample(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family, const char *suffix,
+    const char *label);
+
+/* decimals as far as there are any: 5, 0.05, 1.234 */
+
+u_char *ngx_http_prom_metrics_seconds(u_char *p, uint64_t ms);
+
+/* the sample of an info with a reason */
+
+u_char *ngx_http_prom_metrics_because(u_char *p,
+    const ngx_http_prom_metrics_family_t *family, const ngx_str_t *reason);
+
+/* ngx_http_prom_metrics_tunnels.c: reads the head; families of tunnels */
+
+void ngx_http_prom_metrics_board(ngx_http_prom_metrics_t *m);
+
+u_char *ngx_http_prom_metrics_sessions(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_logins(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_refused(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_hosts(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_hosts_failures(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_hosts_successful(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_hosts_loaded(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_hosts_reason(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_tunnel_connected(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_tunnel_login(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_tunnel_logins(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_tunnel_info(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+
+/* ngx_http_prom_metrics_poll.c: families of poll clients */
+
+u_char *ngx_http_prom_metrics_poll_clients(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_poll_clients_max(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_poll_requests(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_poll_durations(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_poll_failures(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_poll_hops(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_poll_bytes(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_poll_refused(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_poll_connected(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_poll_since(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_poll_held(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_poll_scrapes(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_poll_info(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+
+/* a bound's label, as "le" has it; at most NGX_HTTP_PROM_METRICS_LE bytes */
+
+#define NGX_HTTP_PROM_METRICS_LE  sizeof("le=\"4294967.295\"")
+
+u_char *ngx_http_prom_metrics_le(u_char *p, ngx_http_prom_metrics_t *m,
+    const uint32_t *bounds, ngx_uint_t i, ngx_uint_t n);
 
 /* ends with an empty name */
 

@@ -42,11 +42,6 @@ static u_char *ngx_http_prom_metrics_connections(u_char *p,
 static u_char *ngx_http_prom_metrics_age(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 
-static u_char *ngx_http_prom_metrics_sample(u_char *p,
-    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family,
-    const char *suffix, const char *label);
-static u_char *ngx_http_prom_metrics_seconds(u_char *p, uint64_t ms);
-
 
 /* by ngx_http_prom_metrics_type_e */
 
@@ -87,13 +82,13 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
 
     { ngx_string("monitoring_proxy_targets_reloads_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "",
-      "Reloads of the targets file while running, by result.",
+      "Reloads of the targets while running, by result.",
       ngx_http_prom_metrics_reloads,
       2 * NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_NONE },
 
     { ngx_string("monitoring_proxy_targets_last_reload_successful"),
       NGX_HTTP_PROM_METRICS_GAUGE, "",
-      "Whether the targets file was loaded when it was last read.",
+      "Whether the targets were loaded when their files were last read.",
       ngx_http_prom_metrics_number,
       NGX_HTTP_PROM_METRICS_SAMPLE,
       offsetof(ngx_http_prom_metrics_t, successful),
@@ -116,9 +111,9 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
 
     { ngx_string("monitoring_proxy_targets_last_reload_error_info"),
       NGX_HTTP_PROM_METRICS_INFO, "",
-      "Why the targets file could not be loaded when it was last read.",
+      "Why the targets could not be loaded when their files were last read.",
       ngx_http_prom_metrics_reason,
-      NGX_HTTP_PROM_METRICS_SAMPLE + 2 * NGX_PROM_REASON_MAX, 0,
+      NGX_HTTP_PROM_METRICS_BECAUSE(NGX_PROM_REASON_MAX), 0,
       NGX_HTTP_PROM_METRICS_NONE },
 
     { ngx_string("monitoring_proxy_zone_size_bytes"),
@@ -170,6 +165,119 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       "Connections to targets that scrapes used, new or kept ones.",
       ngx_http_prom_metrics_connections,
       2 * NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_NONE },
+
+    /* of tunnels, while there is a board */
+
+    { ngx_string("monitoring_proxy_sessions"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Sessions of hosts that sshd has, by the kind of their key.",
+      ngx_http_prom_metrics_sessions,
+      2 * NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_BOARD },
+
+    { ngx_string("monitoring_proxy_logins_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Logins by a key of a host or by the shared one.",
+      ngx_http_prom_metrics_logins,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_BOARD },
+
+    { ngx_string("monitoring_proxy_logins_refused_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Connections to sshd that came to no tunnel, by the reason.",
+      ngx_http_prom_metrics_refused,
+      NGX_PROM_REFUSED_REASONS * NGX_HTTP_PROM_METRICS_SAMPLE, 0,
+      NGX_HTTP_PROM_METRICS_BOARD },
+
+    { ngx_string("monitoring_proxy_hosts"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Hosts of the hosts file that is in use.",
+      ngx_http_prom_metrics_hosts,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_BOARD },
+
+    { ngx_string("monitoring_proxy_hosts_reload_failures_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Changes of the hosts file that were refused while running.",
+      ngx_http_prom_metrics_hosts_failures,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_BOARD },
+
+    { ngx_string("monitoring_proxy_hosts_last_reload_successful"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Whether the hosts file was taken when it was last read.",
+      ngx_http_prom_metrics_hosts_successful,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_BOARD },
+
+    { ngx_string("monitoring_proxy_hosts_last_reload_success_timestamp_"
+                 "seconds"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "seconds",
+      "When the hosts in use were loaded.",
+      ngx_http_prom_metrics_hosts_loaded,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_BOARD },
+
+    { ngx_string("monitoring_proxy_hosts_last_reload_error_info"),
+      NGX_HTTP_PROM_METRICS_INFO, "",
+      "Why the hosts file was refused when it was last read.",
+      ngx_http_prom_metrics_hosts_reason,
+      NGX_HTTP_PROM_METRICS_BECAUSE(NGX_PROM_TUNNELS_REASON), 0,
+      NGX_HTTP_PROM_METRICS_BOARD },
+
+    /* of poll clients, while there is a zone of theirs */
+
+    { ngx_string("monitoring_proxy_poll_clients"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Clients that poll, or did not long ago.",
+      ngx_http_prom_metrics_poll_clients,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0,
+      NGX_HTTP_PROM_METRICS_POLLS },
+
+    { ngx_string("monitoring_proxy_poll_clients_max"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Clients that there may be.",
+      ngx_http_prom_metrics_poll_clients_max,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0,
+      NGX_HTTP_PROM_METRICS_POLLS },
+
+    { ngx_string("monitoring_proxy_poll_requests_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Requests of clients and scrapers, by path and class of status.",
+      ngx_http_prom_metrics_poll_requests,
+      NGX_PROM_POLL_PATHS * NGX_PROM_POLL_CODES
+      * NGX_HTTP_PROM_METRICS_SAMPLE, 0,
+      NGX_HTTP_PROM_METRICS_POLLS },
+
+    { ngx_string("monitoring_proxy_poll_request_duration_seconds"),
+      NGX_HTTP_PROM_METRICS_HISTOGRAM, "seconds",
+      "How long requests of clients and scrapers took.",
+      ngx_http_prom_metrics_poll_durations,
+      NGX_PROM_POLL_PATHS * (NGX_PROM_POLL_BUCKETS + 2)
+      * NGX_HTTP_PROM_METRICS_SAMPLE, 0,
+      NGX_HTTP_PROM_METRICS_POLLS },
+
+    { ngx_string("monitoring_proxy_poll_failures_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Scrapes that had no answer of their client's, by the reason.",
+      ngx_http_prom_metrics_poll_failures,
+      NGX_PROM_POLL_FAILS * NGX_HTTP_PROM_METRICS_SAMPLE, 0,
+      NGX_HTTP_PROM_METRICS_POLLS },
+
+    { ngx_string("monitoring_proxy_poll_hops_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Requests that were passed on to the worker they concern.",
+      ngx_http_prom_metrics_poll_hops,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0,
+      NGX_HTTP_PROM_METRICS_POLLS },
+
+    { ngx_string("monitoring_proxy_poll_body_bytes_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "bytes",
+      "Bytes of the bodies that clients have answered scrapes with.",
+      ngx_http_prom_metrics_poll_bytes,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0,
+      NGX_HTTP_PROM_METRICS_POLLS },
+
+    { ngx_string("monitoring_proxy_poll_refused_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Polls that were refused: too many clients, or a foreign name.",
+      ngx_http_prom_metrics_poll_refused,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0,
+      NGX_HTTP_PROM_METRICS_POLLS },
 
     /* these wait for a look at each target, so others go before them */
 
@@ -234,6 +342,72 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       "Time since the last scrape that was answered by 200, whole.",
       ngx_http_prom_metrics_age,
       NGX_HTTP_PROM_METRICS_SAMPLES(1), 0, NGX_HTTP_PROM_METRICS_EACH },
+
+    /* of each target of a host, while there is a board */
+
+    { ngx_string("monitoring_proxy_tunnel_connected"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Whether the host of the target is connected.",
+      ngx_http_prom_metrics_tunnel_connected,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0, NGX_HTTP_PROM_METRICS_TUNNEL },
+
+    { ngx_string("monitoring_proxy_tunnel_login_timestamp_seconds"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "seconds",
+      "When the host of the target logged in last.",
+      ngx_http_prom_metrics_tunnel_login,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0, NGX_HTTP_PROM_METRICS_TUNNEL },
+
+    { ngx_string("monitoring_proxy_tunnel_logins_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Logins of the host of the target.",
+      ngx_http_prom_metrics_tunnel_logins,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0, NGX_HTTP_PROM_METRICS_TUNNEL },
+
+    { ngx_string("monitoring_proxy_tunnel_info"),
+      NGX_HTTP_PROM_METRICS_INFO, "",
+      "Address and key of the host of the target, while it is connected.",
+      ngx_http_prom_metrics_tunnel_info,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1) + 2 * NGX_PROM_TUNNELS_ADDRESS
+      + NGX_HTTP_PROM_TUNNEL_FINGERPRINT, 0,
+      NGX_HTTP_PROM_METRICS_TUNNEL },
+
+    /* of each target that is a poll client */
+
+    { ngx_string("monitoring_proxy_poll_client_connected"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Whether the client polls, or was answered and polls again soon.",
+      ngx_http_prom_metrics_poll_connected,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0,
+      NGX_HTTP_PROM_METRICS_POLL },
+
+    { ngx_string("monitoring_proxy_poll_client_since_timestamp_"
+                 "seconds"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "seconds",
+      "Since when the client is connected without a break.",
+      ngx_http_prom_metrics_poll_since,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0,
+      NGX_HTTP_PROM_METRICS_POLL },
+
+    { ngx_string("monitoring_proxy_poll_client_polls"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Polls of the client that are held.",
+      ngx_http_prom_metrics_poll_held,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0,
+      NGX_HTTP_PROM_METRICS_POLL },
+
+    { ngx_string("monitoring_proxy_poll_client_scrapes_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Scrapes that were handed to the client.",
+      ngx_http_prom_metrics_poll_scrapes,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0,
+      NGX_HTTP_PROM_METRICS_POLL },
+
+    { ngx_string("monitoring_proxy_poll_client_info"),
+      NGX_HTTP_PROM_METRICS_INFO, "",
+      "Address that the client polls from, while it is connected.",
+      ngx_http_prom_metrics_poll_info,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1) + 2 * NGX_PROM_TUNNELS_ADDRESS, 0,
+      NGX_HTTP_PROM_METRICS_POLL },
 
     { ngx_null_string, 0, NULL, NULL, NULL, 0, 0, 0 }
 };
@@ -333,9 +507,7 @@ ngx_http_prom_metrics_reason(u_char *p, ngx_http_prom_metrics_t *m,
     reason.len = m->info.reason_len;
     reason.data = m->info.reason;
 
-    p = ngx_sprintf(p, "%V{reason=\"", &family->name);
-    p = ngx_http_prom_escape_label(p, &reason);
-    return ngx_sprintf(p, "\"} 1\n");
+    return ngx_http_prom_metrics_because(p, family, &reason);
 }
 
 
@@ -372,7 +544,7 @@ static u_char *
 ngx_http_prom_metrics_durations(u_char *p, ngx_http_prom_metrics_t *m,
     const ngx_http_prom_metrics_family_t *family)
 {
-    u_char      *last, le[sizeof("le=\"4294967.295\"")];
+    u_char      *last, le[NGX_HTTP_PROM_METRICS_LE];
     ngx_uint_t   i;
     uint64_t     n;
 
@@ -381,22 +553,9 @@ ngx_http_prom_metrics_durations(u_char *p, ngx_http_prom_metrics_t *m,
     for (i = 0; i < NGX_PROM_BUCKETS; i++) {
         n += m->counters->buckets[i];
 
-        last = ngx_sprintf(le, "le=\"");
-
-        if (i == NGX_PROM_BUCKETS - 1) {
-            last = ngx_sprintf(last, "+Inf");
-
-        } else {
-            last = ngx_http_prom_metrics_seconds(last, ngx_prom_bounds[i]);
-
-            /* OpenMetrics' bounds always have a point */
-
-            if (m->openmetrics && ngx_prom_bounds[i] % 1000 == 0) {
-                last = ngx_sprintf(last, ".0");
-            }
-        }
-
-        ngx_sprintf(last, "\"%Z");
+        last = ngx_http_prom_metrics_le(le, m, ngx_prom_bounds, i,
+                                        NGX_PROM_BUCKETS - 1);
+        *last = '\0';
 
         p = ngx_http_prom_metrics_sample(p, m, family, "_bucket",
                                          (char *) le);
@@ -409,6 +568,31 @@ ngx_http_prom_metrics_durations(u_char *p, ngx_http_prom_metrics_t *m,
 
     p = ngx_http_prom_metrics_sample(p, m, family, "_count", "");
     return ngx_sprintf(p, "%uL\n", n);
+}
+
+
+u_char *
+ngx_http_prom_metrics_le(u_char *p, ngx_http_prom_metrics_t *m,
+    const uint32_t *bounds, ngx_uint_t i, ngx_uint_t n)
+{
+    p = ngx_sprintf(p, "le=\"");
+
+    if (i == n) {
+        p = ngx_sprintf(p, "+Inf");
+
+    } else {
+        p = ngx_http_prom_metrics_seconds(p, bounds[i]);
+
+        /* OpenMetrics' bounds always have a point */
+
+        if (m->openmetrics && bounds[i] % 1000 == 0) {
+            p = ngx_sprintf(p, ".0");
+        }
+    }
+
+    *p++ = '"';
+
+    return p;
 }
 
 
@@ -457,9 +641,7 @@ ngx_http_prom_metrics_age(u_char *p, ngx_http_prom_metrics_t *m,
 }
 
 
-/* all of a sample but its value */
-
-static u_char *
+u_char *
 ngx_http_prom_metrics_sample(u_char *p, ngx_http_prom_metrics_t *m,
     const ngx_http_prom_metrics_family_t *family, const char *suffix,
     const char *label)
@@ -477,9 +659,7 @@ ngx_http_prom_metrics_sample(u_char *p, ngx_http_prom_metrics_t *m,
 }
 
 
-/* decimals as far as there are any: 5, 0.05, 1.234 */
-
-static u_char *
+u_char *
 ngx_http_prom_metrics_seconds(u_char *p, uint64_t ms)
 {
     p = ngx_sprintf(p, "%uL", ms / 1000);
@@ -493,4 +673,14 @@ ngx_http_prom_metrics_seconds(u_char *p, uint64_t ms)
     }
 
     return p;
+}
+
+
+u_char *
+ngx_http_prom_metrics_because(u_char *p,
+    const ngx_http_prom_metrics_family_t *family, const ngx_str_t *reason)
+{
+    p = ngx_sprintf(p, "%V{reason=\"", &family->name);
+    p = ngx_http_prom_escape_label(p, reason);
+    return ngx_sprintf(p, "\"} 1\n");
 }

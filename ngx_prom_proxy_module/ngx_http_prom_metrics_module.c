@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_prom_metrics.h"
+#include "ngx_http_prom_poll.h"
 
 
 /* targets between two looks at other events */
@@ -40,6 +41,8 @@ static ngx_int_t ngx_http_prom_metrics_quality(ngx_str_t *range,
 static ngx_uint_t ngx_http_prom_metrics_part(ngx_str_t *text, u_char delimiter,
     ngx_str_t *part);
 static ngx_int_t ngx_http_prom_metrics_write(ngx_http_prom_page_t *page);
+static ngx_uint_t ngx_http_prom_metrics_left_out(ngx_http_prom_metrics_t *m,
+    ngx_http_prom_metrics_walk_e walk);
 static ngx_int_t ngx_http_prom_metrics_count(ngx_http_prom_metrics_t *m);
 static ngx_int_t ngx_http_prom_metrics_family(ngx_http_prom_page_t *page,
     ngx_http_prom_metrics_t *m);
@@ -123,6 +126,7 @@ ngx_http_prom_metrics_handler(ngx_http_request_t *r)
     ngx_int_t                          rc;
     ngx_prom_registry_t               *registry;
     ngx_http_prom_metrics_t           *m;
+    ngx_http_prom_poll_main_conf_t    *poll;
     ngx_http_prom_metrics_loc_conf_t  *mlcf;
 
     rc = ngx_http_prom_page_check(r);
@@ -163,6 +167,18 @@ ngx_http_prom_metrics_handler(ngx_http_request_t *r)
     m->size = m->info.zone;
     m->used = m->info.used;
     m->capacity = m->info.capacity;
+
+    poll = ngx_http_get_module_main_conf(r, ngx_http_prom_poll_module);
+
+    if (poll->zone) {
+        m->polls = ngx_http_prom_proxy_polls(poll->zone);
+    }
+
+    m->board = ngx_http_prom_tunnels_board(r);
+
+    if (m->board) {
+        ngx_http_prom_metrics_board(m);
+    }
 
     m->family = ngx_http_prom_metrics_families;
     m->counters = ngx_prom_registry_totals(registry);
@@ -369,7 +385,7 @@ ngx_http_prom_metrics_write(ngx_http_prom_page_t *page)
 
     for ( /* void */ ; m->family->name.len; m->family++) {
 
-        if (m->family->walk == NGX_HTTP_PROM_METRICS_EACH && !m->per_target) {
+        if (ngx_http_prom_metrics_left_out(m, m->family->walk)) {
             continue;
         }
 
@@ -400,6 +416,33 @@ ngx_http_prom_metrics_write(ngx_http_prom_page_t *page)
     ngx_http_prom_page_wrote(page, ngx_cpymem(p, "# EOF\n",
                                               sizeof("# EOF\n") - 1));
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_prom_metrics_left_out(ngx_http_prom_metrics_t *m,
+    ngx_http_prom_metrics_walk_e walk)
+{
+    switch (walk) {
+
+    case NGX_HTTP_PROM_METRICS_BOARD:
+        return m->board == NULL;
+
+    case NGX_HTTP_PROM_METRICS_EACH:
+        return !m->per_target;
+
+    case NGX_HTTP_PROM_METRICS_TUNNEL:
+        return !m->per_target || m->board == NULL;
+
+    case NGX_HTTP_PROM_METRICS_POLLS:
+        return m->polls == NULL;
+
+    case NGX_HTTP_PROM_METRICS_POLL:
+        return !m->per_target || m->polls == NULL;
+
+    default:
+        return 0;
+    }
 }
 
 
@@ -454,7 +497,7 @@ ngx_http_prom_metrics_family(ngx_http_prom_page_t *page,
 
         p = ngx_http_prom_metrics_describe(p, m, m->family);
 
-        if (m->family->walk != NGX_HTTP_PROM_METRICS_EACH) {
+        if (m->family->walk < NGX_HTTP_PROM_METRICS_EACH) {
             p = m->family->write(p, m, m->family);
             ngx_http_prom_page_wrote(page, p);
             return NGX_OK;
@@ -508,6 +551,22 @@ ngx_http_prom_metrics_target(ngx_http_prom_page_t *page,
 
     if (rc != NGX_OK) {
         return NGX_ERROR;
+    }
+
+    if (m->family->walk >= NGX_HTTP_PROM_METRICS_TUNNEL) {
+
+        if ((item.kind == NGX_PROM_ADDRESS_POLL)
+            != (m->family->walk == NGX_HTTP_PROM_METRICS_POLL))
+        {
+            return NGX_OK;
+        }
+
+        ngx_http_prom_proxy_tunnel(m->board, m->polls, item.kind, &item.name,
+                                   item.tunnel, &m->tunnel);
+
+        if (m->tunnel.state <= NGX_HTTP_PROM_TUNNEL_UNKNOWN) {
+            return NGX_OK;
+        }
     }
 
     last = ngx_sprintf(m->buf, "target=\"");

@@ -341,25 +341,21 @@ ngx_http_prom_page_wait(ngx_http_prom_page_t *page)
 
     r = page->request;
     wev = r->connection->write;
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    /* a worker that is to go ends once there are no timers */
+
+    if (!wev->delayed) {
+        ngx_add_timer(wev, clcf->send_timeout);
+    }
 
     if (page->buf->pos == page->buf->last && !r->connection->buffered) {
-
-        if (wev->timer_set && !wev->delayed) {
-            ngx_del_timer(wev);
-        }
-
         r->write_event_handler = ngx_http_request_empty_handler;
         ngx_post_event(&page->event, &ngx_posted_next_events);
         return;
     }
 
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
     r->write_event_handler = ngx_http_prom_page_write_handler;
-
-    if (!wev->delayed) {
-        ngx_add_timer(wev, clcf->send_timeout);
-    }
 
     if (ngx_handle_write_event(wev, clcf->send_lowat) != NGX_OK) {
         ngx_http_finalize_request(r, NGX_ERROR);

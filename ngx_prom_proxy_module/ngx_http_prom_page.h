@@ -115,5 +115,9 @@ u_char *ngx_http_prom_escape_html(u_char *dst, const ngx_str_t *text);
 
 u_char *ngx_http_prom_escape_label(u_char *dst, const ngx_str_t *text);
 
+/* the length of the well-formed sequence of several bytes at p, or 0 */
+
+size_t ngx_http_prom_utf8(const u_char *p, const u_char *last);
+
 
 #endif /* _NGX_HTTP_PROM_PAGE_H_INCLUDED_ */

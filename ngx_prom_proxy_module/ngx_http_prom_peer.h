@@ -53,4 +53,14 @@ ngx_int_t ngx_http_prom_peer_cache_put(ngx_http_prom_peer_cache_t *cache,
     ngx_str_t *key, ngx_connection_t *c, ngx_http_prom_peer_idle_t *idle);
 
 
+/*
+ * The directive of a balancer that keeps idle connections, of its upstream:
+ * reads "idle=" and "timeout=" into cache, which has what is used without
+ * them, and makes init the upstream's.
+ */
+
+char *ngx_http_prom_peer_set(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_prom_peer_cache_t *cache, ngx_http_upstream_init_pt init);
+
+
 #endif /* _NGX_HTTP_PROM_PEER_H_INCLUDED_ */

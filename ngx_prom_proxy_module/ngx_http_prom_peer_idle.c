@@ -273,3 +273,81 @@ ngx_http_prom_peer_idle_close(ngx_connection_t *c)
     ngx_destroy_pool(c->pool);
     ngx_close_connection(c);
 }
+
+
+char *
+ngx_http_prom_peer_set(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_prom_peer_cache_t *cache, ngx_http_upstream_init_pt init)
+{
+    ngx_int_t                      n;
+    ngx_str_t                     *value, s;
+    ngx_uint_t                     i;
+    ngx_http_upstream_server_t    *us;
+    ngx_http_upstream_srv_conf_t  *uscf;
+
+    uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
+
+    if (uscf->peer.init_upstream) {
+
+        if (uscf->peer.init_upstream == init) {
+            return "is duplicate";
+        }
+
+        return "must stand before any other balancer and \"keepalive\"";
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "idle=", 5) == 0) {
+            n = ngx_atoi(value[i].data + 5, value[i].len - 5);
+
+            if (n == NGX_ERROR || n > 1000000) {
+                goto invalid;
+            }
+
+            cache->max = n;
+            continue;
+        }
+
+        if (ngx_strncmp(value[i].data, "timeout=", 8) == 0) {
+            s.data = value[i].data + 8;
+            s.len = value[i].len - 8;
+
+            n = ngx_parse_time(&s, 0);
+
+            if (n == NGX_ERROR || n == 0) {
+                goto invalid;
+            }
+
+            cache->timeout = n;
+            continue;
+        }
+
+        goto invalid;
+    }
+
+    /* nginx wants a server in every upstream: this one is never dialled */
+
+    us = ngx_array_push(uscf->servers);
+    if (us == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(us, sizeof(ngx_http_upstream_server_t));
+    us->down = 1;
+
+    uscf->peer.init_upstream = init;
+    uscf->flags = NGX_HTTP_UPSTREAM_CREATE;
+
+    return NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid value \"%V\" in \"%V\" directive",
+                       &value[i], &cmd->name);
+
+    return NGX_CONF_ERROR;
+}

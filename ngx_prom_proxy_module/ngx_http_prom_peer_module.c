@@ -198,7 +198,8 @@ ngx_http_prom_peer_get(ngx_peer_connection_t *pc, void *data)
 
 /*
  * One address may have several TLS identities, and plain HTTP too. A name's
- * connections are told apart by address, so that they follow the name.
+ * connections are told apart by address, so that they follow the name. All
+ * clients that poll at one worker share those to its socket.
  */
 
 static ngx_int_t
@@ -209,6 +210,11 @@ ngx_http_prom_peer_key(ngx_http_prom_peer_data_t *pd, ngx_addr_t *addr)
     ngx_prom_route_t  *route;
 
     route = &pd->ctx->route;
+
+    if (route->kind == NGX_PROM_ADDRESS_POLL) {
+        pd->key = addr->name;
+        return NGX_OK;
+    }
 
     len = 1 + route->authority.len;
 
@@ -290,6 +296,11 @@ ngx_http_prom_peer_failed(ngx_peer_connection_t *pc,
     if (c == NULL) {
         /* connect() or what stands before it failed at once */
         ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_CONNECT, ngx_errno);
+
+        if (ctx->route.kind == NGX_PROM_ADDRESS_POLL) {
+            ngx_http_prom_proxy_poll_lost(ctx);
+        }
+
         pd->current++;
         return;
     }
@@ -495,78 +506,9 @@ ngx_http_prom_peer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_prom_peer_srv_conf_t *pscf = conf;
 
-    ngx_int_t                      n;
-    ngx_str_t                     *value, s;
-    ngx_uint_t                     i;
-    ngx_http_upstream_server_t    *us;
-    ngx_http_upstream_srv_conf_t  *uscf;
-
-    uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
-
-    if (uscf->peer.init_upstream) {
-
-        if (uscf->peer.init_upstream == ngx_http_prom_peer_init_upstream) {
-            return "is duplicate";
-        }
-
-        return "must stand before any other balancer and \"keepalive\"";
-    }
-
     pscf->cache.max = 1024;
     pscf->cache.timeout = 75000;
 
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (ngx_strncmp(value[i].data, "idle=", 5) == 0) {
-            n = ngx_atoi(value[i].data + 5, value[i].len - 5);
-
-            if (n == NGX_ERROR || n > 1000000) {
-                goto invalid;
-            }
-
-            pscf->cache.max = n;
-            continue;
-        }
-
-        if (ngx_strncmp(value[i].data, "timeout=", 8) == 0) {
-            s.data = value[i].data + 8;
-            s.len = value[i].len - 8;
-
-            n = ngx_parse_time(&s, 0);
-
-            if (n == NGX_ERROR || n == 0) {
-                goto invalid;
-            }
-
-            pscf->cache.timeout = n;
-            continue;
-        }
-
-        goto invalid;
-    }
-
-    /* nginx wants a server in every upstream: this one is never dialled */
-
-    us = ngx_array_push(uscf->servers);
-    if (us == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_memzero(us, sizeof(ngx_http_upstream_server_t));
-    us->down = 1;
-
-    uscf->peer.init_upstream = ngx_http_prom_peer_init_upstream;
-    uscf->flags = NGX_HTTP_UPSTREAM_CREATE;
-
-    return NGX_CONF_OK;
-
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid value \"%V\" in \"%V\" directive",
-                       &value[i], &cmd->name);
-
-    return NGX_CONF_ERROR;
+    return ngx_http_prom_peer_set(cf, cmd, &pscf->cache,
+                                  ngx_http_prom_peer_init_upstream);
 }

@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_prom_registry.h"
+#include "ngx_http_prom_tunnels.h"
 
 
 /* how far a scrape came before it failed; the furthest failure is told */
@@ -22,6 +23,7 @@ typedef enum {
     NGX_HTTP_PROM_FAIL_PATH,          /* out of the base path */
     NGX_HTTP_PROM_FAIL_RESOLVER,      /* no resolver to ask */
     NGX_HTTP_PROM_FAIL_RESOLVE,       /* code is the resolver's */
+    NGX_HTTP_PROM_FAIL_POLL,          /* no client polls for it */
     NGX_HTTP_PROM_FAIL_CONNECT,       /* code is an errno, 0 if unknown */
     NGX_HTTP_PROM_FAIL_CONNECT_TIME,
     NGX_HTTP_PROM_FAIL_TLS,
@@ -47,6 +49,7 @@ typedef struct {
     ngx_str_t                    authority;
     ngx_str_t                    host;
     ngx_str_t                    base;
+    const ngx_http_prom_tunnel_t    *tunnel;  /* or NULL: is not told */
 } ngx_http_prom_reason_t;
 
 
@@ -56,6 +59,7 @@ typedef struct {
 
     ngx_addr_t                  *addrs;
     ngx_uint_t                   naddrs;
+    ngx_prom_poll_at_t           poll;      /* the worker that has a client */
 
     ngx_resolver_ctx_t          *resolving;
 
@@ -78,14 +82,15 @@ typedef struct ngx_http_prom_watch_s  ngx_http_prom_watch_t;
 
 typedef struct {
     ngx_shm_zone_t              *zone;
-    ngx_str_t                    file;
-    ngx_msec_t                   interval;  /* of looking at it, 0 is never */
-    ngx_uint_t                   optional;  /* it may be missing */
+    ngx_prom_source_t            sources[NGX_PROM_SOURCES];
+    ngx_msec_t                   polls;     /* of looking at poll clients,
+                                               0: they are no targets */
+    ngx_shm_zone_t              *poll_zone;
 
     ngx_prom_targets_t          *targets;   /* parsed, for the zone's init */
     ngx_pool_t                  *pool;      /* theirs */
-    ngx_prom_file_id_t           id;        /* of what was parsed */
-    ngx_msec_t                   took;      /* to parse and prepare it */
+    ngx_prom_sources_t           read;      /* what was parsed */
+    ngx_msec_t                   took;      /* to parse it */
     ngx_prom_registry_t         *acquired;  /* until the targets are in use */
     ngx_uint_t                   prepared;
     ngx_uint_t                   configuration;    /* its number */
@@ -97,10 +102,13 @@ typedef struct {
 } ngx_http_prom_proxy_main_conf_t;
 
 
-/* the registry of a zone */
+/* the registry of a zone, and the clients of one of "prom_poll_zone" */
 
 #define ngx_http_prom_registry(zone)                                         \
     ((ngx_prom_registry_t *) ((ngx_slab_pool_t *) (zone)->shm.addr)->data)
+
+#define ngx_http_prom_proxy_polls(zone)                                      \
+    ((ngx_prom_poll_zone_t *) ((ngx_slab_pool_t *) (zone)->shm.addr)->data)
 
 
 typedef struct {
@@ -154,6 +162,10 @@ ngx_int_t ngx_http_prom_proxy_resolve_handler(ngx_http_request_t *r);
 void ngx_http_prom_proxy_deadline(ngx_http_request_t *r,
     ngx_http_prom_proxy_ctx_t *ctx);
 
+/* X-Prometheus-Scrape-Timeout-Seconds in milliseconds, or 0 */
+
+ngx_msec_t ngx_http_prom_proxy_timeout(ngx_http_request_t *r);
+
 /* keeps a failure for $prom_proxy_error, unless a further one is known */
 
 void ngx_http_prom_proxy_fail(ngx_http_prom_proxy_ctx_t *ctx,
@@ -171,11 +183,70 @@ ngx_int_t ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line);
 u_char *ngx_http_prom_proxy_reason(u_char *p, u_char *last,
     const ngx_http_prom_reason_t *reason);
 
+/*
+ * Poll clients as targets, in ngx_http_prom_proxy_poll.c.  Makes the address
+ * of the worker that has a client, and the header that it goes by: NGX_OK,
+ * NGX_DECLINED if no client has that name, or NGX_ERROR.
+ */
+
+ngx_int_t ngx_http_prom_proxy_poll(ngx_http_request_t *r,
+    ngx_http_prom_proxy_ctx_t *ctx);
+
+/* that worker could not be dialled */
+
+void ngx_http_prom_proxy_poll_lost(ngx_http_prom_proxy_ctx_t *ctx);
+
+/* their zone, or NULL if they are no targets */
+
+ngx_prom_poll_zone_t *ngx_http_prom_proxy_poll_zone(ngx_http_request_t *r);
+
+/*
+ * What is known of where a target comes from: the tunnel of a host's port, or
+ * the client with its name.  board and zone may be NULL.
+ */
+
+void ngx_http_prom_proxy_tunnel(ngx_http_prom_board_t *board,
+    ngx_prom_poll_zone_t *zone, ngx_uint_t kind, const ngx_str_t *name,
+    ngx_uint_t port, ngx_http_prom_tunnel_t *tunnel);
+
 /* the handler of the log phase: counts the scrape */
 
 ngx_int_t ngx_http_prom_proxy_count_handler(ngx_http_request_t *r);
 
-/* begins and ends looking for changes of the targets file, in one worker */
+/* the directives of the sources: cmd->offset is that of the source */
+
+char *ngx_http_prom_source(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_prom_source_poll(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/*
+ * Parses the sources into pmcf->targets, in a pool of their own; no targets
+ * are made of files that are all missing, and may be.
+ */
+
+ngx_int_t ngx_http_prom_source_load(ngx_conf_t *cf,
+    ngx_http_prom_proxy_main_conf_t *pmcf);
+
+/* adds the poll clients that there are while nginx is reloaded */
+
+ngx_int_t ngx_http_prom_source_former(
+    ngx_http_prom_proxy_main_conf_t *pmcf);
+void ngx_http_prom_source_free(ngx_http_prom_proxy_main_conf_t *pmcf);
+
+/*
+ * NGX_OK if targets can take the place of those that the registry has in use,
+ * NGX_DONE if there are none, or NGX_DECLINED if a file is missing by now that
+ * those in use have come from.  Tells of missing files.
+ */
+
+ngx_int_t ngx_http_prom_source_ready(ngx_http_prom_proxy_main_conf_t *pmcf,
+    ngx_prom_registry_t *registry, ngx_log_t *log);
+
+/* the zone that the running configuration has in the place of this one */
+
+ngx_shm_zone_t *ngx_http_prom_proxy_former(ngx_shm_zone_t *shm_zone);
+
+/* begins and ends looking for changes of the sources, in one worker */
 
 ngx_int_t ngx_http_prom_watch_init(ngx_cycle_t *cycle,
     ngx_http_prom_proxy_main_conf_t *pmcf);

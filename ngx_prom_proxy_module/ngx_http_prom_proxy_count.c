@@ -113,6 +113,15 @@ ngx_http_prom_proxy_outcome(ngx_http_request_t *r,
                            + (tp->msec - r->start_msec));
     scrape->latency = ngx_max(ms, 0);
 
+    if (ctx->route.kind == NGX_PROM_ADDRESS_POLL
+        && scrape->status == NGX_HTTP_GATEWAY_TIME_OUT
+        && ctx->timeout
+        && scrape->latency >= ctx->timeout)
+    {
+        /* told by the worker that has the client */
+        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_DEADLINE, 0);
+    }
+
     for (scrape->bucket = 0;
          scrape->bucket < NGX_PROM_BUCKETS - 1;
          scrape->bucket++)

@@ -20,6 +20,12 @@ static u_char *ngx_http_prom_proxy_error_path(u_char *p, u_char *last,
     ngx_str_t *uri);
 static u_char *ngx_http_prom_proxy_reason_connect(u_char *p, u_char *last,
     const ngx_http_prom_reason_t *reason);
+static u_char *ngx_http_prom_proxy_reason_poll(u_char *p, u_char *last,
+    const ngx_http_prom_tunnel_t *tunnel);
+static u_char *ngx_http_prom_proxy_reason_tunnel(u_char *p, u_char *last,
+    const ngx_http_prom_tunnel_t *tunnel);
+static u_char *ngx_http_prom_proxy_reason_time(u_char *p, u_char *last,
+    uint64_t ms);
 static u_char *ngx_http_prom_proxy_lower(u_char *start, u_char *p);
 
 
@@ -39,6 +45,7 @@ ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line)
 {
     u_char                     *p, *last;
     size_t                      len;
+    ngx_http_prom_tunnel_t      tunnel;
     ngx_http_prom_reason_t      reason;
     ngx_http_prom_proxy_ctx_t  *ctx;
 
@@ -72,6 +79,12 @@ ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line)
         reason.authority = ctx->route.authority;
         reason.host = ctx->route.host;
         reason.base = ctx->route.base;
+        reason.tunnel = &tunnel;
+
+        ngx_http_prom_proxy_tunnel(ngx_http_prom_tunnels_board(r),
+                                   ngx_http_prom_proxy_poll_zone(r),
+                                   ctx->route.kind, &ctx->route.name,
+                                   ctx->route.tunnel, &tunnel);
 
         p = ngx_http_prom_proxy_reason(p, last, &reason);
 
@@ -79,7 +92,7 @@ ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line)
         p = ngx_slprintf(p, last, "no target for \"");
         p = ngx_http_prom_proxy_error_path(p, last, &r->uri);
         p = ngx_slprintf(p, last, "\": a target's path is /NAME/ with a NAME "
-                                  "of the targets file");
+                                  "of the targets or the hosts file");
     }
 
     line->len = p - line->data;
@@ -125,6 +138,9 @@ ngx_http_prom_proxy_reason(u_char *p, u_char *last,
         start = p;
         p = ngx_slprintf(p, last, "%s", ngx_resolver_strerror(reason->code));
         return ngx_http_prom_proxy_lower(start, p);
+
+    case NGX_HTTP_PROM_FAIL_POLL:
+        return ngx_http_prom_proxy_reason_poll(p, last, reason->tunnel);
 
     case NGX_HTTP_PROM_FAIL_CONNECT:
         return ngx_http_prom_proxy_reason_connect(p, last, reason);
@@ -174,9 +190,11 @@ ngx_http_prom_proxy_reason(u_char *p, u_char *last,
                             &reason->authority);
 
     case NGX_HTTP_PROM_FAIL_DEADLINE:
-        p = ngx_slprintf(p, last, "no answer from %V within the scrape "
-                         "timeout of %M", &reason->authority,
-                         reason->timeout / 1000);
+        p = ngx_slprintf(p, last, (reason->kind == NGX_PROM_ADDRESS_POLL)
+                         ? "no answer of its client for %V within the scrape "
+                           "timeout of %M"
+                         : "no answer from %V within the scrape timeout of %M",
+                         &reason->authority, reason->timeout / 1000);
 
         if (reason->timeout % 1000) {
             p = ngx_slprintf(p, last, ".%03M", reason->timeout % 1000);
@@ -201,12 +219,14 @@ static u_char *
 ngx_http_prom_proxy_reason_connect(u_char *p, u_char *last,
     const ngx_http_prom_reason_t *reason)
 {
-    u_char  *start;
+    u_char      *start;
+    ngx_uint_t   none;
 
-    p = ngx_slprintf(p, last, "%sconnect to %V: ",
-                     (reason->kind == NGX_PROM_ADDRESS_LOCALHOST
-                      && reason->code == NGX_ECONNREFUSED)
-                     ? "no tunnel: " : "", &reason->authority);
+    none = (reason->kind == NGX_PROM_ADDRESS_LOCALHOST
+            && reason->code == NGX_ECONNREFUSED);
+
+    p = ngx_slprintf(p, last, "%sconnect to %V: ", none ? "no tunnel: " : "",
+                     &reason->authority);
 
     if (reason->code == 0) {
         return ngx_slprintf(p, last, "refused or unreachable");
@@ -214,8 +234,77 @@ ngx_http_prom_proxy_reason_connect(u_char *p, u_char *last,
 
     start = p;
     p = ngx_strerror(reason->code, p, last - p);
+    p = ngx_http_prom_proxy_lower(start, p);
 
-    return ngx_http_prom_proxy_lower(start, p);
+    if (none && reason->tunnel) {
+        p = ngx_http_prom_proxy_reason_tunnel(p, last, reason->tunnel);
+    }
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_prom_proxy_reason_poll(u_char *p, u_char *last,
+    const ngx_http_prom_tunnel_t *tunnel)
+{
+    p = ngx_slprintf(p, last, "no client polls for this name");
+
+    if (tunnel == NULL
+        || tunnel->state != NGX_HTTP_PROM_TUNNEL_CLOSED
+        || tunnel->ended == 0)
+    {
+        return p;
+    }
+
+    p = ngx_slprintf(p, last, ", its last poll ended ");
+
+    return ngx_http_prom_proxy_reason_time(p, last, tunnel->ended);
+}
+
+
+/* what is known of the host of a port that nobody listens on */
+
+static u_char *
+ngx_http_prom_proxy_reason_tunnel(u_char *p, u_char *last,
+    const ngx_http_prom_tunnel_t *tunnel)
+{
+    switch (tunnel->state) {
+
+    case NGX_HTTP_PROM_TUNNEL_NEVER:
+        return ngx_slprintf(p, last, ", its host was never connected");
+
+    case NGX_HTTP_PROM_TUNNEL_CLOSED:
+        p = ngx_slprintf(p, last, ", its host is not connected");
+
+        if (tunnel->ended == 0) {
+            return p;
+        }
+
+        p = ngx_slprintf(p, last, " since ");
+
+        return ngx_http_prom_proxy_reason_time(p, last, tunnel->ended);
+
+    case NGX_HTTP_PROM_TUNNEL_CONNECTED:
+        return ngx_slprintf(p, last, ", its host is connected but doesn't "
+                            "forward this port");
+
+    default:
+        return p;
+    }
+}
+
+
+static u_char *
+ngx_http_prom_proxy_reason_time(u_char *p, u_char *last, uint64_t ms)
+{
+    ngx_tm_t  tm;
+
+    ngx_gmtime((time_t) (ms / 1000), &tm);
+
+    return ngx_slprintf(p, last, "%4d-%02d-%02dT%02d:%02d:%02dZ",
+                        tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
+                        tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec);
 }
 
 

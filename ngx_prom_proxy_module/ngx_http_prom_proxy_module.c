@@ -1,13 +1,14 @@
 /*
  * The directives of the registry and the router, the zone's life, and the
- * module itself; what happens to a request is in the route, resolve and
- * error files.
+ * module itself; where targets come from is in the source and watch files,
+ * what happens to a request in the route, resolve and error files.
  */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_prom_poll.h"
 #include "ngx_http_prom_proxy.h"
 
 
@@ -18,8 +19,6 @@
 
 static ngx_int_t ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
-static ngx_prom_registry_t *ngx_http_prom_proxy_former(
-    ngx_shm_zone_t *shm_zone);
 static ngx_int_t ngx_http_prom_proxy_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_prom_proxy_init_process(ngx_cycle_t *cycle);
 static void ngx_http_prom_proxy_exit_process(ngx_cycle_t *cycle);
@@ -32,14 +31,6 @@ static void *ngx_http_prom_proxy_create_loc_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_prom_proxy_init(ngx_conf_t *cf);
 static char *ngx_http_prom_proxy_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_prom_proxy_targets(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_prom_proxy_load(ngx_conf_t *cf,
-    ngx_http_prom_proxy_main_conf_t *pmcf);
-static ngx_int_t ngx_http_prom_proxy_create_targets(ngx_conf_t *cf,
-    ngx_http_prom_proxy_main_conf_t *pmcf);
-static void ngx_http_prom_proxy_free_targets(
-    ngx_http_prom_proxy_main_conf_t *pmcf);
 static void ngx_http_prom_proxy_release(
     ngx_http_prom_proxy_main_conf_t *pmcf);
 static void ngx_http_prom_proxy_cleanup_conf(void *data);
@@ -58,13 +49,33 @@ static ngx_command_t  ngx_http_prom_proxy_commands[] = {
       0,
       NULL },
 
-    /* prom_proxy_targets FILE [interval=TIME] [optional]; its source */
+    /* prom_proxy_targets FILE [interval=TIME] [optional]; its sources */
 
     { ngx_string("prom_proxy_targets"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
-      ngx_http_prom_proxy_targets,
+      ngx_http_prom_source,
       NGX_HTTP_MAIN_CONF_OFFSET,
-      0,
+      offsetof(ngx_http_prom_proxy_main_conf_t,
+               sources[NGX_PROM_SOURCE_TARGETS]),
+      NULL },
+
+    /* prom_proxy_hosts FILE [interval=TIME] [optional]; */
+
+    { ngx_string("prom_proxy_hosts"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
+      ngx_http_prom_source,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_prom_proxy_main_conf_t,
+               sources[NGX_PROM_SOURCE_HOSTS]),
+      NULL },
+
+    /* prom_proxy_poll [interval=TIME]; clients that poll are targets, too */
+
+    { ngx_string("prom_proxy_poll"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_prom_source_poll,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_prom_proxy_main_conf_t, polls),
       NULL },
 
     /* prom_proxy NAME; routes by the zone NAME; see the route handler */
@@ -117,7 +128,9 @@ ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     ngx_shm_zone_t  *old = data;
 
     size_t                            size;
+    uint32_t                          count;
     ngx_int_t                         rc;
+    ngx_shm_zone_t                   *zone;
     ngx_slab_pool_t                  *shpool;
     ngx_prom_registry_t              *registry, *former;
     ngx_http_prom_proxy_main_conf_t  *pmcf;
@@ -143,18 +156,11 @@ ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone, void *data)
             return NGX_ERROR;
         }
 
-        former = ngx_http_prom_proxy_former(shm_zone);
-    }
+        zone = ngx_http_prom_proxy_former(shm_zone);
 
-    if (pmcf->targets == NULL) {
-
-        /* an optional file that is missing: what there is stays */
-
-        if (former) {
-            ngx_prom_registry_inherit(shpool->data, former);
+        if (zone) {
+            former = ngx_http_prom_registry(zone);
         }
-
-        return NGX_OK;
     }
 
     registry = shpool->data;
@@ -165,7 +171,43 @@ ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         pmcf->acquired = registry;
     }
 
-    rc = ngx_prom_registry_prepare(registry, pmcf->targets, pmcf->pool, &size);
+    rc = ngx_http_prom_source_ready(pmcf, former ? former : registry,
+                                    shm_zone->shm.log);
+
+    if (rc == NGX_DECLINED && former) {
+
+        /* a new zone has no targets that could stay */
+
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "\"prom_proxy_zone\" \"%V\" of another size needs all "
+                      "files that its targets have come from",
+                      &shm_zone->shm.name);
+        return NGX_ERROR;
+    }
+
+    if (rc != NGX_OK) {
+
+        /* what there is stays */
+
+        if (former) {
+            ngx_prom_registry_inherit(registry, former);
+        }
+
+        ngx_http_prom_source_free(pmcf);
+
+        return NGX_OK;
+    }
+
+    count = pmcf->targets->count;
+
+    if (ngx_http_prom_source_former(pmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* whoever may poll must not keep nginx from being reloaded */
+
+    rc = ngx_prom_registry_prepare_most(registry, pmcf->targets, count,
+                                        pmcf->pool, &size);
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
@@ -188,7 +230,7 @@ ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone, void *data)
                    "prom proxy: prepared %uD targets", pmcf->targets->count);
 
     pmcf->prepared = 1;
-    ngx_http_prom_proxy_free_targets(pmcf);
+    ngx_http_prom_source_free(pmcf);
 
     return NGX_OK;
 }
@@ -196,7 +238,7 @@ ngx_http_prom_proxy_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
 /* a zone whose size was changed is a new one: the counters are in the old */
 
-static ngx_prom_registry_t *
+ngx_shm_zone_t *
 ngx_http_prom_proxy_former(ngx_shm_zone_t *shm_zone)
 {
     ngx_uint_t        i;
@@ -226,7 +268,7 @@ ngx_http_prom_proxy_former(ngx_shm_zone_t *shm_zone)
                            shm_zone->shm.name.len)
                == 0)
         {
-            return ngx_http_prom_registry(&zone[i]);
+            return &zone[i];
         }
     }
 }
@@ -251,7 +293,8 @@ ngx_http_prom_proxy_init_module(ngx_cycle_t *cycle)
     if (pmcf->prepared) {
         ngx_str_set(&reason, "");
 
-        ngx_prom_registry_report(registry, &pmcf->id, &reason, pmcf->took, 0);
+        ngx_prom_registry_report(registry, &pmcf->read, &reason, pmcf->took,
+                                 0);
         ngx_prom_registry_commit(registry);
     }
 
@@ -273,11 +316,7 @@ ngx_http_prom_proxy_init_process(ngx_cycle_t *cycle)
     pmcf = ngx_http_cycle_get_module_main_conf(cycle,
                                                ngx_http_prom_proxy_module);
 
-    if (pmcf == NULL || pmcf->file.data == NULL || pmcf->interval == 0) {
-        return NGX_OK;
-    }
-
-    return ngx_http_prom_watch_init(cycle, pmcf);
+    return pmcf ? ngx_http_prom_watch_init(cycle, pmcf) : NGX_OK;
 }
 
 
@@ -361,12 +400,12 @@ ngx_http_prom_proxy_create_main_conf(ngx_conf_t *cf)
      * set by ngx_memzero():
      *
      *     pmcf->zone = NULL;
-     *     pmcf->file = { 0, NULL };
-     *     pmcf->interval = 0;
-     *     pmcf->optional = 0;
+     *     pmcf->sources = { { { 0, NULL }, 0, 0 } };
+     *     pmcf->polls = 0;
+     *     pmcf->poll_zone = NULL;
      *     pmcf->targets = NULL;
      *     pmcf->pool = NULL;
-     *     pmcf->id = { 0 };
+     *     pmcf->read = { 0 };
      *     pmcf->took = 0;
      *     pmcf->acquired = NULL;
      *     pmcf->prepared = 0;
@@ -385,19 +424,41 @@ ngx_http_prom_proxy_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_http_prom_proxy_main_conf_t *pmcf = conf;
 
-    if (pmcf->file.data && pmcf->zone == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"prom_proxy_targets\" needs a \"prom_proxy_zone\"");
-        return NGX_CONF_ERROR;
-    }
+    const char                      *source;
+    ngx_http_prom_poll_main_conf_t  *poll;
 
-    if (pmcf->file.data == NULL && pmcf->zone) {
+    if (pmcf->zone == NULL) {
+        source = pmcf->sources[NGX_PROM_SOURCE_HOSTS].file.data ? "hosts"
+                 : pmcf->sources[NGX_PROM_SOURCE_TARGETS].file.data ? "targets"
+                 : pmcf->polls ? "poll" : NULL;
 
-        /* an empty registry */
-
-        if (ngx_http_prom_proxy_create_targets(cf, pmcf) != NGX_OK) {
+        if (source) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"prom_proxy_%s\" needs a \"prom_proxy_zone\"",
+                          source);
             return NGX_CONF_ERROR;
         }
+
+        return NGX_CONF_OK;
+    }
+
+    if (pmcf->polls) {
+        poll = ngx_http_conf_get_module_main_conf(cf,
+                                                  ngx_http_prom_poll_module);
+
+        if (poll->zone == NULL || poll->hops == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"prom_proxy_poll\" needs a %s",
+                          poll->zone ? "location with \"prom_poll_worker\""
+                                     : "\"prom_poll_zone\"");
+            return NGX_CONF_ERROR;
+        }
+
+        pmcf->poll_zone = poll->zone;
+    }
+
+    if (ngx_http_prom_source_load(cf, pmcf) != NGX_OK) {
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;
@@ -507,140 +568,6 @@ ngx_http_prom_proxy_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static char *
-ngx_http_prom_proxy_targets(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_prom_proxy_main_conf_t *pmcf = conf;
-
-    ngx_int_t    n;
-    ngx_str_t   *value, s;
-    ngx_uint_t   i;
-
-    if (pmcf->file.data) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    pmcf->file = value[1];
-    pmcf->interval = 1000;
-
-    for (i = 2; i < cf->args->nelts; i++) {
-
-        if (ngx_strncmp(value[i].data, "interval=", 9) == 0) {
-            s.data = value[i].data + 9;
-            s.len = value[i].len - 9;
-
-            n = ngx_parse_time(&s, 0);
-
-            if (n == NGX_ERROR) {
-                goto invalid;
-            }
-
-            pmcf->interval = n;
-            continue;
-        }
-
-        if (ngx_strcmp(value[i].data, "optional") == 0) {
-            pmcf->optional = 1;
-            continue;
-        }
-
-        goto invalid;
-    }
-
-    if (ngx_conf_full_name(cf->cycle, &pmcf->file, 1) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return ngx_http_prom_proxy_load(cf, pmcf);
-
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid value \"%V\" in \"%V\" directive",
-                       &value[i], &cmd->name);
-
-    return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_prom_proxy_load(ngx_conf_t *cf,
-    ngx_http_prom_proxy_main_conf_t *pmcf)
-{
-    ngx_err_t     err;
-    ngx_str_t    *error;
-    ngx_uint_t    i;
-    ngx_msec_t    start;
-    ngx_array_t   errors;
-
-    err = ngx_prom_file_id(&pmcf->file, &pmcf->id);
-
-    if (pmcf->optional && (err == NGX_ENOENT || err == NGX_ENOTDIR)) {
-        ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
-                      "%V: is missing, no targets are loaded until it is "
-                      "there", &pmcf->file);
-        return NGX_CONF_OK;
-    }
-
-    start = ngx_prom_registry_clock();
-
-    if (ngx_http_prom_proxy_create_targets(cf, pmcf) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_array_init(&errors, pmcf->pool, 4, sizeof(ngx_str_t)) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_prom_file_load(&pmcf->file, pmcf->targets, &pmcf->id, &errors,
-                           pmcf->pool)
-        != NGX_OK)
-    {
-        error = errors.elts;
-
-        for (i = 0; i < errors.nelts; i++) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%V", &error[i]);
-        }
-
-        return NGX_CONF_ERROR;
-    }
-
-    pmcf->took = ngx_prom_registry_clock() - start;
-
-    return NGX_CONF_OK;
-}
-
-
-/* in a pool of their own: nothing is wanted once the zone is loaded */
-
-static ngx_int_t
-ngx_http_prom_proxy_create_targets(ngx_conf_t *cf,
-    ngx_http_prom_proxy_main_conf_t *pmcf)
-{
-    pmcf->pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, &cf->cycle->new_log);
-    if (pmcf->pool == NULL) {
-        return NGX_ERROR;
-    }
-
-    pmcf->targets = ngx_pcalloc(pmcf->pool, sizeof(ngx_prom_targets_t));
-
-    return pmcf->targets ? NGX_OK : NGX_ERROR;
-}
-
-
-static void
-ngx_http_prom_proxy_free_targets(ngx_http_prom_proxy_main_conf_t *pmcf)
-{
-    if (pmcf->pool) {
-        ngx_destroy_pool(pmcf->pool);
-        pmcf->pool = NULL;
-        pmcf->targets = NULL;
-    }
-}
-
-
 static void
 ngx_http_prom_proxy_release(ngx_http_prom_proxy_main_conf_t *pmcf)
 {
@@ -658,7 +585,7 @@ ngx_http_prom_proxy_cleanup_conf(void *data)
 {
     ngx_http_prom_proxy_main_conf_t *pmcf = data;
 
-    ngx_http_prom_proxy_free_targets(pmcf);
+    ngx_http_prom_source_free(pmcf);
     ngx_http_prom_proxy_release(pmcf);
 }
 

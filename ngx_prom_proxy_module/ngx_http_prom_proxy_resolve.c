@@ -10,6 +10,9 @@
 #include "ngx_http_prom_proxy.h"
 
 
+#define NGX_HTTP_PROM_PROXY_GRACE  1000
+
+
 static ngx_int_t ngx_http_prom_proxy_inet(ngx_http_request_t *r,
     ngx_http_prom_proxy_ctx_t *ctx);
 static ngx_int_t ngx_http_prom_proxy_unix(ngx_http_request_t *r,
@@ -20,7 +23,6 @@ static void ngx_http_prom_proxy_resolved(ngx_resolver_ctx_t *rctx);
 static ngx_int_t ngx_http_prom_proxy_set_addr(ngx_http_request_t *r,
     ngx_http_prom_proxy_ctx_t *ctx, ngx_addr_t *addr,
     struct sockaddr *sockaddr, socklen_t socklen);
-static ngx_msec_t ngx_http_prom_proxy_timeout(ngx_http_request_t *r);
 static ngx_msec_t ngx_http_prom_proxy_parse_timeout(ngx_str_t *value);
 static void ngx_http_prom_proxy_late(ngx_event_t *ev);
 
@@ -46,7 +48,8 @@ ngx_http_prom_proxy_resolve_handler(ngx_http_request_t *r)
     }
 
     if (ctx->fail != NGX_HTTP_PROM_FAIL_NONE) {
-        return NGX_HTTP_BAD_GATEWAY;
+        return (ctx->fail == NGX_HTTP_PROM_FAIL_POLL)
+               ? NGX_HTTP_SERVICE_UNAVAILABLE : NGX_HTTP_BAD_GATEWAY;
     }
 
     if (ctx->resolving) {
@@ -61,6 +64,16 @@ ngx_http_prom_proxy_resolve_handler(ngx_http_request_t *r)
 
     case NGX_PROM_ADDRESS_DNS:
         return ngx_http_prom_proxy_resolve(r, ctx);
+
+    case NGX_PROM_ADDRESS_POLL:
+        rc = ngx_http_prom_proxy_poll(r, ctx);
+
+        if (rc == NGX_DECLINED) {
+            ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_POLL, 0);
+            return NGX_HTTP_SERVICE_UNAVAILABLE;
+        }
+
+        break;
 
     default:
         rc = ngx_http_prom_proxy_inet(r, ctx);
@@ -353,6 +366,7 @@ ngx_http_prom_proxy_deadline(ngx_http_request_t *r,
     ngx_http_prom_proxy_ctx_t *ctx)
 {
     ngx_time_t      *tp;
+    ngx_msec_t       timeout;
     ngx_msec_int_t   spent;
 
     ctx->timeout = ngx_http_prom_proxy_timeout(r);
@@ -373,9 +387,16 @@ ngx_http_prom_proxy_deadline(ngx_http_request_t *r,
     ctx->deadline.data = ctx;
     ctx->deadline.log = r->connection->log;
 
+    timeout = ctx->timeout;
+
+    if (ctx->route.kind == NGX_PROM_ADDRESS_POLL) {
+        /* the worker that has the client has the same one, and knows more */
+        timeout += NGX_HTTP_PROM_PROXY_GRACE;
+    }
+
     ngx_add_timer(&ctx->deadline,
-                  (ctx->timeout > (ngx_msec_t) spent)
-                  ? ctx->timeout - (ngx_msec_t) spent : 1);
+                  (timeout > (ngx_msec_t) spent)
+                  ? timeout - (ngx_msec_t) spent : 1);
 }
 
 
@@ -384,7 +405,7 @@ ngx_http_prom_proxy_deadline(ngx_http_request_t *r,
  * or no such number; proxy_read_timeout alone holds then.
  */
 
-static ngx_msec_t
+ngx_msec_t
 ngx_http_prom_proxy_timeout(ngx_http_request_t *r)
 {
     ngx_msec_t                   timeout;

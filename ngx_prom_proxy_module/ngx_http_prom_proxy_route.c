@@ -56,7 +56,10 @@ ngx_http_prom_proxy_route_handler(ngx_http_request_t *r)
             return NGX_DECLINED;
         }
 
-    } else if (len >= route.name.len + (route.bare ? 1 : 2)) {
+    } else if (len >= route.name.len + (route.bare ? 1 : 2)
+               || (len > 1 && route.kind == NGX_PROM_ADDRESS_POLL))
+    {
+        /* a client chooses its name: no location is given up for that */
         ngx_http_prom_proxy_forget(r);
         return NGX_DECLINED;
     }

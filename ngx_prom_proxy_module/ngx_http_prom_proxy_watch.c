@@ -1,7 +1,10 @@
 /*
- * Live reload: the first worker looks at the targets file now and then, and
- * when it has changed and stayed the same for a moment, a thread reads it,
+ * Live reload: the first worker looks at the sources now and then, and when
+ * one has changed and all stayed the same for a moment, a thread reads them,
  * so that no event waits for a disk or for 50,000 lines.
+ *
+ * Poll clients come and go without files being read again: they take their
+ * place beside the targets in use, also while a file is wrong.
  */
 
 
@@ -26,10 +29,15 @@ struct ngx_http_prom_watch_s {
     ngx_event_t                       event;
     ngx_http_prom_proxy_main_conf_t  *conf;
     ngx_prom_registry_t              *registry;
+    ngx_msec_t                        interval;
 
-    ngx_prom_file_id_t                id;       /* as it was last time */
+    ngx_prom_sources_t                now;      /* as they were last time */
+    ngx_uint_t                        changed;  /* a bit for each that did */
     ngx_uint_t                        tries;
     ngx_uint_t                        failing;  /* for a passing reason */
+    ngx_msec_t                        polled;   /* when clients were taken */
+    uint32_t                          told;     /* names that are hidden */
+    ngx_uint_t                        full;     /* for the clients */
 
     /* the thread's, while it is running and not done */
 
@@ -39,7 +47,10 @@ struct ngx_http_prom_watch_s {
     ngx_log_t                         log;      /* nothing is logged there */
     ngx_pool_t                       *pool;
     ngx_array_t                       errors;
+    ngx_array_t                       hidden;   /* clients' names */
+    ngx_str_t                         name;     /* of what has changed */
     uint32_t                          count;
+    ngx_uint_t                        left_out; /* no room for the clients */
     ngx_msec_t                        took;
     ngx_int_t                         rc;
 };
@@ -48,18 +59,29 @@ struct ngx_http_prom_watch_s {
 static void ngx_http_prom_watch_cleanup(void *data);
 static void ngx_http_prom_watch_handler(ngx_event_t *ev);
 static ngx_msec_t ngx_http_prom_watch_look(ngx_http_prom_watch_t *watch);
+static ngx_uint_t ngx_http_prom_watch_settled(ngx_http_prom_watch_t *watch,
+    const ngx_prom_sources_t *now);
+static ngx_uint_t ngx_http_prom_watch_polls(ngx_http_prom_watch_t *watch,
+    const ngx_prom_sources_t *seen);
 static ngx_int_t ngx_http_prom_watch_start(ngx_http_prom_watch_t *watch);
+static ngx_int_t ngx_http_prom_watch_name(ngx_http_prom_watch_t *watch);
 static void *ngx_http_prom_watch_thread(void *data);
 static ngx_int_t ngx_http_prom_watch_load(ngx_http_prom_watch_t *watch);
+static ngx_int_t ngx_http_prom_watch_clients(ngx_http_prom_watch_t *watch);
+static ngx_int_t ngx_http_prom_watch_prepare(ngx_http_prom_watch_t *watch,
+    ngx_prom_targets_t *pt, ngx_uint_t *version);
 static void ngx_http_prom_watch_full(ngx_http_prom_watch_t *watch,
-    size_t size);
+    uint32_t count, size_t size);
 static void ngx_http_prom_watch_finish(ngx_http_prom_watch_t *watch);
+static void ngx_http_prom_watch_tell(ngx_http_prom_watch_t *watch);
 
 
 ngx_int_t
 ngx_http_prom_watch_init(ngx_cycle_t *cycle,
     ngx_http_prom_proxy_main_conf_t *pmcf)
 {
+    ngx_uint_t              i;
+    ngx_msec_t              interval;
     ngx_pool_cleanup_t     *cln;
     ngx_http_prom_watch_t  *watch;
 
@@ -69,12 +91,29 @@ ngx_http_prom_watch_init(ngx_cycle_t *cycle,
         return NGX_OK;
     }
 
+    /* the shorter interval is that of all sources that are looked at */
+
+    interval = pmcf->polls;
+
+    for (i = 0; i < NGX_PROM_SOURCES; i++) {
+        if (pmcf->sources[i].interval
+            && (interval == 0 || pmcf->sources[i].interval < interval))
+        {
+            interval = pmcf->sources[i].interval;
+        }
+    }
+
+    if (interval == 0) {
+        return NGX_OK;
+    }
+
     watch = ngx_pcalloc(cycle->pool, sizeof(ngx_http_prom_watch_t));
     if (watch == NULL) {
         return NGX_ERROR;
     }
 
     watch->conf = pmcf;
+    watch->interval = interval;
     watch->registry = ngx_http_prom_registry(pmcf->zone);
 
     watch->event.handler = ngx_http_prom_watch_handler;
@@ -168,34 +207,101 @@ ngx_http_prom_watch_handler(ngx_event_t *ev)
 static ngx_msec_t
 ngx_http_prom_watch_look(ngx_http_prom_watch_t *watch)
 {
-    ngx_msec_t          settle;
-    ngx_prom_file_id_t  id;
+    ngx_uint_t           i;
+    ngx_prom_source_t   *source;
+    ngx_prom_sources_t   now, seen, used;
 
-    (void) ngx_prom_file_id(&watch->conf->file, &id);
+    ngx_prom_registry_sources(watch->registry, &seen, &used);
 
-    if (ngx_prom_registry_seen(watch->registry, &id)) {
+    now = seen;
+    watch->changed = 0;
+
+    for (i = 0; i < NGX_PROM_SOURCES; i++) {
+        source = &watch->conf->sources[i];
+
+        if (source->interval == 0) {
+            continue;
+        }
+
+        (void) ngx_prom_file_id(&source->file, &now.id[i]);
+
+        if (ngx_memcmp(&now.id[i], &seen.id[i], sizeof(ngx_prom_file_id_t))
+            != 0)
+        {
+            watch->changed |= 1 << i;
+        }
+    }
+
+    if (ngx_http_prom_watch_settled(watch, &now)) {
         watch->tries = 0;
-        return watch->conf->interval;
+
+    } else if (ngx_http_prom_watch_polls(watch, &seen)) {
+        watch->changed = 0;
+
+    } else {
+        return watch->changed
+               ? ngx_min(watch->interval, NGX_HTTP_PROM_WATCH_SETTLE)
+               : watch->interval;
     }
-
-    settle = ngx_min(watch->conf->interval, NGX_HTTP_PROM_WATCH_SETTLE);
-
-    if (watch->tries == 0
-        || (watch->tries < NGX_HTTP_PROM_WATCH_TRIES
-            && ngx_memcmp(&id, &watch->id, sizeof(ngx_prom_file_id_t)) != 0))
-    {
-        watch->id = id;
-        watch->tries++;
-        return settle;
-    }
-
-    watch->tries = 0;
 
     if (ngx_http_prom_watch_start(watch) != NGX_OK) {
-        return watch->conf->interval;
+        return watch->interval;
     }
 
     return NGX_HTTP_PROM_WATCH_POLL;
+}
+
+
+/* true if files have changed, and are as they were last time */
+
+static ngx_uint_t
+ngx_http_prom_watch_settled(ngx_http_prom_watch_t *watch,
+    const ngx_prom_sources_t *now)
+{
+    if (!watch->changed) {
+        watch->tries = 0;
+        return 0;
+    }
+
+    if (watch->tries == 0
+        || (watch->tries < NGX_HTTP_PROM_WATCH_TRIES
+            && ngx_memcmp(now->id, watch->now.id, sizeof(now->id)) != 0))
+    {
+        watch->now = *now;
+        watch->tries++;
+        return 0;
+    }
+
+    return 1;
+}
+
+
+/* true if clients have come or gone; those that go on doing so have to wait */
+
+static ngx_uint_t
+ngx_http_prom_watch_polls(ngx_http_prom_watch_t *watch,
+    const ngx_prom_sources_t *seen)
+{
+    ngx_prom_poll_zone_t  *zone;
+
+    if (watch->conf->polls == 0) {
+        return 0;
+    }
+
+    zone = ngx_http_prom_proxy_polls(watch->conf->poll_zone);
+
+    ngx_prom_poll_expire(zone);
+
+    if (ngx_prom_poll_version(zone) == seen->polls
+        || (watch->polled
+            && ngx_current_msec - watch->polled < watch->conf->polls))
+    {
+        return 0;
+    }
+
+    watch->polled = ngx_current_msec;
+
+    return 1;
 }
 
 
@@ -204,9 +310,6 @@ ngx_http_prom_watch_start(ngx_http_prom_watch_t *watch)
 {
     int       err;
     sigset_t  all, old;
-
-    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, watch->event.log, 0,
-                   "prom proxy: reading \"%V\"", &watch->conf->file);
 
     watch->log = *watch->event.log;
     watch->log.log_level = 0;
@@ -219,10 +322,16 @@ ngx_http_prom_watch_start(ngx_http_prom_watch_t *watch)
     }
 
     if (ngx_array_init(&watch->errors, watch->pool, 4, sizeof(ngx_str_t))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&watch->hidden, watch->pool, 4, sizeof(ngx_str_t))
+           != NGX_OK
+        || ngx_http_prom_watch_name(watch) != NGX_OK)
     {
         goto failed;
     }
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, watch->event.log, 0,
+                   "prom proxy: reading, for %V", &watch->name);
 
     /* signals are for nginx's own thread */
 
@@ -252,12 +361,63 @@ failed:
 }
 
 
+/* "FILE", "FILE and FILE", or the clients */
+
+static ngx_int_t
+ngx_http_prom_watch_name(ngx_http_prom_watch_t *watch)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_str_t   *file;
+    ngx_uint_t   i;
+
+    if (!watch->changed) {
+        ngx_str_set(&watch->name, "poll clients");
+        return NGX_OK;
+    }
+
+    len = 0;
+
+    for (i = 0; i < NGX_PROM_SOURCES; i++) {
+        len += watch->conf->sources[i].file.len + sizeof(" and ") - 1;
+    }
+
+    p = ngx_pnalloc(watch->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    watch->name.data = p;
+
+    for (i = 0; i < NGX_PROM_SOURCES; i++) {
+
+        if (!(watch->changed & (1 << i))) {
+            continue;
+        }
+
+        if (p != watch->name.data) {
+            p = ngx_cpymem(p, " and ", sizeof(" and ") - 1);
+        }
+
+        file = &watch->conf->sources[i].file;
+        p = ngx_cpymem(p, file->data, file->len);
+    }
+
+    watch->name.len = p - watch->name.data;
+
+    return NGX_OK;
+}
+
+
 static void *
 ngx_http_prom_watch_thread(void *data)
 {
     ngx_http_prom_watch_t *watch = data;
 
-    watch->rc = ngx_http_prom_watch_load(watch);
+    watch->left_out = 0;
+
+    watch->rc = watch->changed ? ngx_http_prom_watch_load(watch)
+                               : ngx_http_prom_watch_clients(watch);
 
     ngx_memory_barrier();
 
@@ -270,20 +430,27 @@ ngx_http_prom_watch_thread(void *data)
 static ngx_int_t
 ngx_http_prom_watch_load(ngx_http_prom_watch_t *watch)
 {
-    size_t                size;
     ngx_int_t             rc;
     ngx_str_t             reason;
     ngx_msec_t            start;
-    ngx_prom_file_id_t    id;
+    ngx_prom_sources_t    read, seen, used;
     ngx_prom_targets_t    pt;
 
     start = ngx_prom_registry_clock();
 
-    rc = ngx_prom_file_load(&watch->conf->file, &pt, &id, &watch->errors,
-                            watch->pool);
+    ngx_prom_registry_sources(watch->registry, &seen, &used);
+
+    rc = ngx_prom_source_load(watch->conf->sources, &used, &pt, &read,
+                              &watch->errors, watch->pool);
 
     if (rc == NGX_AGAIN) {
         return NGX_AGAIN;
+    }
+
+    /* what there is stays, were it nothing */
+
+    if (rc == NGX_DECLINED) {
+        rc = NGX_ERROR;
     }
 
     ngx_prom_registry_acquire(watch->registry);
@@ -297,18 +464,10 @@ ngx_http_prom_watch_load(ngx_http_prom_watch_t *watch)
         return NGX_AGAIN;
     }
 
+    read.polls = seen.polls;
+
     if (rc == NGX_OK) {
-        watch->count = pt.count;
-
-        rc = ngx_prom_registry_prepare(watch->registry, &pt, watch->pool,
-                                       &size);
-        if (rc == NGX_ERROR) {
-            /* no memory */
-            rc = NGX_ABORT;
-
-        } else if (rc == NGX_DECLINED) {
-            ngx_http_prom_watch_full(watch, size);
-        }
+        rc = ngx_http_prom_watch_prepare(watch, &pt, &read.polls);
     }
 
     watch->took = ngx_prom_registry_clock() - start;
@@ -325,7 +484,7 @@ ngx_http_prom_watch_load(ngx_http_prom_watch_t *watch)
 
     if (rc != NGX_ABORT || !watch->failing) {
         ngx_prom_registry_report(watch->registry,
-                                 (rc == NGX_ABORT) ? NULL : &id, &reason,
+                                 (rc == NGX_ABORT) ? NULL : &read, &reason,
                                  watch->took, 1);
     }
 
@@ -339,10 +498,97 @@ ngx_http_prom_watch_load(ngx_http_prom_watch_t *watch)
 }
 
 
+/* as above, with the files' targets that are in use */
+
+static ngx_int_t
+ngx_http_prom_watch_clients(ngx_http_prom_watch_t *watch)
+{
+    ngx_int_t            rc;
+    ngx_uint_t           version;
+    ngx_msec_t           start;
+    ngx_prom_targets_t   pt;
+
+    version = 0;
+    start = ngx_prom_registry_clock();
+
+    ngx_prom_registry_acquire(watch->registry);
+
+    if (!ngx_prom_registry_configured(watch->registry,
+                                      watch->conf->configuration))
+    {
+        ngx_prom_registry_release(watch->registry);
+        return NGX_AGAIN;
+    }
+
+    rc = ngx_prom_registry_targets(watch->registry, &pt, watch->pool);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_prom_watch_prepare(watch, &pt, &version);
+    }
+
+    if (rc == NGX_OK) {
+        ngx_prom_registry_polled(watch->registry, version);
+        ngx_prom_registry_commit(watch->registry);
+    }
+
+    ngx_prom_registry_release(watch->registry);
+
+    watch->took = ngx_prom_registry_clock() - start;
+
+    return (rc == NGX_ERROR) ? NGX_ABORT : rc;
+}
+
+
+/*
+ * Prepares targets with the poll clients beside them, or with as many of these
+ * as there is room for: no file is refused for them.
+ */
+
+static ngx_int_t
+ngx_http_prom_watch_prepare(ngx_http_prom_watch_t *watch,
+    ngx_prom_targets_t *pt, ngx_uint_t *version)
+{
+    size_t                 size;
+    uint32_t               count, all;
+    ngx_int_t              rc;
+    ngx_prom_poll_zone_t  *zone;
+
+    count = pt->count;
+
+    if (watch->conf->polls) {
+        zone = ngx_http_prom_proxy_polls(watch->conf->poll_zone);
+
+        if (ngx_prom_source_polls(zone, pt, version, &watch->hidden,
+                                  watch->pool)
+            != NGX_OK)
+        {
+            return NGX_ABORT;
+        }
+    }
+
+    all = pt->count;
+
+    rc = ngx_prom_registry_prepare_most(watch->registry, pt, count,
+                                        watch->pool, &size);
+
+    if (size) {
+        ngx_http_prom_watch_full(watch, all, size);
+        watch->left_out = all - pt->count;
+    }
+
+    watch->count = pt->count;
+
+    /* no memory */
+
+    return (rc == NGX_ERROR) ? NGX_ABORT : rc;
+}
+
+
 /* size is that of a zone that would do */
 
 static void
-ngx_http_prom_watch_full(ngx_http_prom_watch_t *watch, size_t size)
+ngx_http_prom_watch_full(ngx_http_prom_watch_t *watch, uint32_t count,
+    size_t size)
 {
     u_char           *p;
     size_t            len;
@@ -351,7 +597,7 @@ ngx_http_prom_watch_full(ngx_http_prom_watch_t *watch, size_t size)
 
     zone = watch->conf->zone;
 
-    len = watch->conf->file.len + zone->shm.name.len + 256;
+    len = watch->name.len + zone->shm.name.len + 256;
 
     error = ngx_array_push(&watch->errors);
     if (error == NULL) {
@@ -367,8 +613,8 @@ ngx_http_prom_watch_full(ngx_http_prom_watch_t *watch, size_t size)
     error->data = p;
     error->len = ngx_snprintf(p, len, "%V: \"prom_proxy_zone\" \"%V\" of %uz "
                               "bytes is too small for %uD targets, %uzk "
-                              "would do", &watch->conf->file, &zone->shm.name,
-                              zone->shm.size, watch->count, size / 1024)
+                              "would do", &watch->name, &zone->shm.name,
+                              zone->shm.size, count, size / 1024)
                  - p;
 }
 
@@ -377,14 +623,21 @@ static void
 ngx_http_prom_watch_finish(ngx_http_prom_watch_t *watch)
 {
     ngx_str_t   *error;
-    ngx_uint_t   i;
+    ngx_uint_t   i, level;
 
     watch->running = 0;
 
     if (watch->rc == NGX_OK) {
-        ngx_log_error(NGX_LOG_NOTICE, watch->event.log, 0,
-                      "%V: targets loaded: %uD, in %M ms", &watch->conf->file,
+
+        /* clients come and go all the time */
+
+        level = watch->changed ? NGX_LOG_NOTICE : NGX_LOG_INFO;
+
+        ngx_log_error(level, watch->event.log, 0,
+                      "%V: targets loaded: %uD, in %M ms", &watch->name,
                       watch->count, watch->took);
+
+        ngx_http_prom_watch_tell(watch);
 
     } else if (watch->rc != NGX_AGAIN
                && (watch->rc != NGX_ABORT || !watch->failing))
@@ -397,7 +650,7 @@ ngx_http_prom_watch_finish(ngx_http_prom_watch_t *watch)
 
         ngx_log_error(NGX_LOG_ERR, watch->event.log, 0,
                       "%V: not loaded, the targets stay as they are",
-                      &watch->conf->file);
+                      &watch->name);
     }
 
     if (watch->rc != NGX_AGAIN) {
@@ -405,4 +658,53 @@ ngx_http_prom_watch_finish(ngx_http_prom_watch_t *watch)
     }
 
     ngx_destroy_pool(watch->pool);
+}
+
+
+/* what has to do with the clients, when it begins and not each time */
+
+static void
+ngx_http_prom_watch_tell(ngx_http_prom_watch_t *watch)
+{
+    uint32_t     hash;
+    ngx_str_t   *name;
+    ngx_uint_t   i;
+
+    if (watch->left_out && !watch->full && watch->errors.nelts) {
+        ngx_log_error(NGX_LOG_ERR, watch->event.log, 0,
+                      "%V; %ui poll clients are no targets",
+                      (ngx_str_t *) watch->errors.elts, watch->left_out);
+    }
+
+    watch->full = watch->left_out;
+
+    name = watch->hidden.elts;
+    ngx_crc32_init(hash);
+
+    for (i = 0; i < watch->hidden.nelts; i++) {
+        ngx_crc32_update(&hash, name[i].data, name[i].len);
+        ngx_crc32_update(&hash, (u_char *) "/", 1);
+    }
+
+    ngx_crc32_final(hash);
+
+    if (hash == watch->told) {
+        return;
+    }
+
+    watch->told = hash;
+
+    for (i = 0; i < watch->hidden.nelts; i++) {
+
+        if (i == NGX_PROM_ERRORS_MAX) {
+            ngx_log_error(NGX_LOG_WARN, watch->event.log, 0,
+                          "and %ui more poll clients",
+                          watch->hidden.nelts - i);
+            break;
+        }
+
+        ngx_log_error(NGX_LOG_WARN, watch->event.log, 0,
+                      "poll client \"%V\" is no target: a file has a target "
+                      "with that name", &name[i]);
+    }
 }

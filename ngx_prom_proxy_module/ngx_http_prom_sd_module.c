@@ -158,7 +158,7 @@ ngx_http_prom_sd_handler(ngx_http_request_t *r)
         /* "[]" would make Prometheus forget all targets */
 
         return ngx_http_prom_page_refuse(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-                   "no targets are loaded: there is no targets file");
+                   "no targets are loaded: there is no targets or hosts file");
     }
 
     if (rc != NGX_OK

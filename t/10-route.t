@@ -91,7 +91,8 @@ for my $path ('/', '/site-a', '/site-a/', '/site-a/db-2/metrics',
 }
 
 is($nginx->get('/nope/metrics')->{body}, 'no target for "/nope/metrics": '
-    . "a target's path is /NAME/ with a NAME of the targets file\n",
+    . "a target's path is /NAME/ with a NAME of the targets or the "
+    . "hosts file\n",
     'an unknown name is told in one line');
 is($nginx->get('/nope/metrics')->{headers}{'content-type'}, 'text/plain',
     'and in plain text');

@@ -9,9 +9,10 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
-use Time::HiRes qw(sleep);
+use Time::HiRes qw(sleep time);
 
 use Backend;
+use Key;
 use Nginx;
 use Scraper;
 
@@ -100,26 +101,46 @@ unlink "$dir/targets";
 $nginx->write('targets', lines('plain'));
 ok(comes('plain'), 'and a plain file again');
 
-# in steps, as some editors write; the file is whole only at their end
+# in steps, as some editors write; the file is whole only at their end. Writes
+# it and returns the longest step, in seconds: a busy machine may stretch one
+# to more than the time that a file needs to settle
 
-my $loads = times_said(qr/targets loaded/);
-my $text = lines(map { "step-$_" } 1 .. 50);
-my @parts = unpack '(a' . int(1 + length($text) / 6) . ')*', $text;
+sub write_in_steps {
+    my ($text) = @_;
 
-open my $fh, '>', "$dir/targets" or die "targets: $!\n";
-$fh->autoflush(1);
+    my @parts = unpack '(a' . int(1 + length($text) / 6) . ')*', $text;
+    my $longest = 0;
+    my $last = time;
 
-for my $part (@parts) {
-    print $fh $part;
-    sleep 0.05;
+    open my $fh, '>', "$dir/targets" or die "targets: $!\n";
+    $fh->autoflush(1);
+
+    for my $part (@parts) {
+        print $fh $part;
+        $longest = time - $last if time - $last > $longest;
+        $last = time;
+        sleep 0.05;
+    }
+
+    close $fh;
+
+    return $longest;
 }
 
-close $fh;
+my ($loads, $step);
+my $round = 0;
 
-ok(comes('step-50'), 'a file that was written in steps is read');
+while (++$round) {
+    $loads = times_said(qr/targets loaded/);
+    $step = write_in_steps(lines(map { "step-$round-$_" } 1 .. 50));
+
+    ok(comes("step-$round-50"), 'a file that was written in steps is read');
+    last if $step < 0.15 || $round == 5;
+}
 
 SKIP: {
     skip 'steps have no time limit where all is slow', 1 if $slow;
+    skip "this machine stretched a step to $step s", 1 if $step >= 0.15;
     await(sub { times_said(qr/targets loaded/) > $loads });
     is(times_said(qr/targets loaded/), $loads + 1, 'once it is whole');
 }
@@ -129,7 +150,7 @@ SKIP: {
 in_place(lines('good') . "localhost:0 bad\n");
 ok(said(qr{\[error\] .*\Q$dir\E/targets:3:\d+: }),
     'a bad file is told with its place');
-is(join(' ', map { status($_) } qw(step-50 good)), '200 404',
+is(join(' ', map { status($_) } "step-$round-50", 'good'), '200 404',
     'and the old set stays');
 
 in_place(lines('x' x 4096));
@@ -195,37 +216,54 @@ ok(comes('both-5-9000'), 'both ways of reloading at once end with the file');
 is(status('both-4-1'), 404, 'and with nothing else');
 
 # killed at any point of it: the file is looked at so often, and takes so long,
-# that many of the kills meet a worker that reads it
+# that many of the kills meet a worker that reads it, and a hosts file with it
 
-$conf =~ s{/targets;}{/targets interval=20ms;};
+$nginx->write('hosts', 'host ' . public_key('host') . " port=$port\n");
+$conf =~ s{/targets;}{/targets interval=20ms; prom_proxy_hosts $dir/hosts;};
 $nginx->write('nginx.conf', $conf);
 $nginx->reload;
 
 $scraper = Scraper->new($nginx->port, '/stays/metrics', qr/./);
 
-my $kills = $slow ? 20 : 200;
+my $kills = $slow ? 8 : 200;
 my $log = length $nginx->log;
+
+sub begun {
+    my $times = () = substr($nginx->log, $log) =~ /prom proxy: reading/g;
+
+    return $times;
+}
+
 my $rest = lines(map { "k-$_" } 1 .. 9_000);
 
 for my $round (1 .. $kills) {
+    my $before = begun();
     $nginx->write('targets', $rest . "127.0.0.1:$port kill-$round\n");
+
+    # Where a worker takes seconds to start, most would be killed before: all are
+    # then, as soon as one reads.
+
+    if ($slow) {
+        await(sub { begun() > $before }, 10);
+        kill 'KILL', $nginx->workers;
+        next;
+    }
 
     sleep 0.02 + rand 0.06;
     my @now = $nginx->workers;
     kill 'KILL', $now[ rand @now ] if @now;
 }
 
-$log = substr $nginx->log, $log;
-my $begun = () = $log =~ /prom proxy: reading/g;
-my $ended = () = $log =~ /targets loaded/g;
+my $begun = begun();
+my $ended = () = substr($nginx->log, $log) =~ /targets loaded/g;
 
 cmp_ok($ended, '<', $begun, "$kills kills: of $begun times that the file was "
     . "begun to be read, $ended came to an end");
 
 ok(await(sub { $nginx->workers == 2 }), 'killed workers are replaced');
 ok(comes("kill-$kills"), 'no lock is left behind');
-is(join(' ', map { status($_) } qw(stays k-1 k-9000 both-5-1)),
-    '200 200 200 404', 'and nothing lost or torn');
+is(join(' ', map { status($_) } qw(stays k-1 k-9000 both-5-1 host)),
+    '200 200 200 404 200', 'and nothing lost or torn');
 
 ($right, @wrong) = $scraper->stop;
 is(scalar(grep { /^[45]/ } @wrong), 0,
@@ -244,7 +282,7 @@ SKIP: {
     $nginx->write('targets', lines(map { "m-$_" } 1 .. 999_999));
     ok(await(sub { status('m-999999') == 200 }, 60), 'a million are loaded');
 
-    $nginx->write('targets', lines(map { "m-$_" } 1 .. 1_999_999));
+    $nginx->write('targets', lines(map { "m-$_" } 1 .. 1_999_998));
     ok(await(sub { $nginx->log =~ /too small for 2000000 targets/ }, 60),
         'two million do not fit');
 

@@ -591,6 +591,16 @@ SKIP: {
         or diag "from $before to $most kB";
 }
 
+# nginx is reloaded while their page is sent
+
+$slow = start_page();
+sysread $slow, $first, 1;
+$nginx->signal('HUP');
+
+($lines, $tail) = drain($slow);
+like($tail, qr/# EOF\n\r\n0\r\n\r\n\z/,
+    'a page comes to its end in a worker that is to go');
+
 # targets are replaced while their page is sent
 
 $slow = start_page();

@@ -73,6 +73,21 @@ sub new {
 }
 
 
+# One that answers everything with a line.
+
+sub of_text {
+    my ($class, $text) = @_;
+
+    return $class->new(answer => sub {
+        my ($s) = @_;
+
+        print $s "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n$text\n";
+
+        return 0;
+    });
+}
+
+
 sub port { $_[0]{port} }
 
 

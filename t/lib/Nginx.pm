@@ -202,10 +202,15 @@ sub start {
 
     push @running, $self;
 
-    my $up = await(sub {
+    # a master listens before it takes signals, and has workers after that
+
+    my $master = slurp("$self->{dir}/nginx.conf") !~ /^master_process off;/m;
+
+    await(sub {
         waitpid($self->{pid}, WNOHANG) == $self->{pid}
             and die "nginx did not start:\n" . slurp("$self->{dir}/logs/stderr");
-        IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $self->{port})
+        ($self->workers || !$master) && IO::Socket::IP->new(
+            PeerHost => '127.0.0.1', PeerPort => $self->{port});
     }, 30) or die "nginx does not listen on port $self->{port}\n";
 
     return $self;
@@ -251,7 +256,7 @@ sub reload {
     return await(sub {
         my @now = $self->workers;
         return @now && !grep { $old{$_} } @now;
-    });
+    }, $ENV{MP_SLOW} ? 60 : 10);
 }
 
 

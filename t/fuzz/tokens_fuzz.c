@@ -1,0 +1,138 @@
+/*
+ * Feeds the grammar of tokens with anything, and checks what must hold of
+ * whatever comes out.  t/01-fuzz.t builds and runs it.
+ */
+
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ngx_prom_tokens.h"
+
+
+#define FUZZ_ALLOCS    2
+#define FUZZ_CHECK(e)  fuzz_check(e, #e, __LINE__)
+
+
+typedef struct {
+    ngx_prom_tokens_t    pt;
+    char                *text;
+    size_t               len;
+    void                *allocs[FUZZ_ALLOCS];
+    unsigned             nallocs;
+    unsigned             told;
+} fuzz_parse_t;
+
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void *fuzz_alloc(void *data, size_t size);
+static void fuzz_error(void *data, uint32_t line, uint32_t column,
+    const char *reason);
+static void fuzz_token(const fuzz_parse_t *parse,
+    const ngx_prom_token_t *token);
+static void fuzz_check(int holds, const char *what, int line);
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    int           rc;
+    uint32_t      i;
+    fuzz_parse_t  parse;
+
+    memset(&parse, 0, sizeof(fuzz_parse_t));
+
+    /* memory of just the size, so that ASan sees a step outside */
+
+    parse.text = malloc(size + 1);
+    FUZZ_CHECK(parse.text != NULL);
+
+    if (size) {
+        memcpy(parse.text, data, size);
+    }
+
+    parse.len = size;
+    parse.pt.alloc = fuzz_alloc;
+    parse.pt.error = fuzz_error;
+    parse.pt.data = &parse;
+
+    rc = ngx_prom_tokens_parse(&parse.pt, parse.text, size);
+
+    FUZZ_CHECK(rc == (parse.pt.errors ? 1 : 0));
+    FUZZ_CHECK(parse.told == (parse.pt.errors < NGX_PROM_ERRORS_MAX
+                              ? parse.pt.errors : NGX_PROM_ERRORS_MAX));
+
+    for (i = 0; i < parse.pt.count; i++) {
+        fuzz_token(&parse, &parse.pt.tokens[i]);
+
+        FUZZ_CHECK(i == 0 || memcmp(parse.pt.tokens[i].hash,
+                                    parse.pt.tokens[i - 1].hash,
+                                    NGX_PROM_TOKEN_HASH)
+                             != 0);
+    }
+
+    while (parse.nallocs) {
+        free(parse.allocs[--parse.nallocs]);
+    }
+
+    free(parse.text);
+
+    return 0;
+}
+
+
+static void *
+fuzz_alloc(void *data, size_t size)
+{
+    fuzz_parse_t *parse = data;
+
+    FUZZ_CHECK(parse->nallocs < FUZZ_ALLOCS);
+
+    parse->allocs[parse->nallocs] = malloc(size);
+    FUZZ_CHECK(parse->allocs[parse->nallocs] != NULL);
+
+    return parse->allocs[parse->nallocs++];
+}
+
+
+static void
+fuzz_error(void *data, uint32_t line, uint32_t column, const char *reason)
+{
+    fuzz_parse_t *parse = data;
+
+    parse->told++;
+
+    FUZZ_CHECK(line > 0 && column > 0);
+    FUZZ_CHECK(*reason && strchr(reason, '\n') == NULL);
+}
+
+
+static void
+fuzz_token(const fuzz_parse_t *parse, const ngx_prom_token_t *token)
+{
+    size_t  i;
+
+    FUZZ_CHECK(token->name.data >= parse->text);
+    FUZZ_CHECK(token->name.data + token->name.len
+               <= parse->text + parse->len);
+    FUZZ_CHECK(token->name.len > 0 && token->name.len <= NGX_PROM_NAME_MAX);
+
+    for (i = 0; i < token->name.len; i++) {
+        FUZZ_CHECK(strchr("abcdefghijklmnopqrstuvwxyz0123456789._-",
+                          token->name.data[i])
+                   && token->name.data[i]);
+    }
+}
+
+
+static void
+fuzz_check(int holds, const char *what, int line)
+{
+    if (!holds) {
+        fprintf(stderr, "tokens_fuzz.c:%d: does not hold: %s\n", line, what);
+        abort();
+    }
+}
