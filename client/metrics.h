@@ -1,0 +1,44 @@
+/*
+ * What is counted, and the page of it.
+ */
+
+
+#ifndef _CLIENT_METRICS_H_INCLUDED_
+#define _CLIENT_METRICS_H_INCLUDED_
+
+
+#include <stdint.h>
+
+#include "str.h"
+
+
+typedef enum {
+    METRIC_POLLS = 0,
+    METRIC_POLL_ERRORS,
+    METRIC_SCRAPES,
+    METRIC_SCRAPE_ERRORS,
+    METRIC_PUSH_ERRORS,
+    METRIC_BYTES,
+    METRICS
+} metric_e;
+
+
+void metrics_start(void);         /* from now on it runs */
+
+void metrics_add(metric_e metric, uint64_t n);
+
+/* of all but what belongs to a poller */
+
+void metrics_page(buffer_t *page);
+
+/* one more line's name, type and help */
+
+void metrics_head(buffer_t *page, const char *name, const char *type,
+    const char *help);
+
+/* LABEL="VALUE" */
+
+void metrics_label(buffer_t *page, const char *label, const char *value);
+
+
+#endif /* _CLIENT_METRICS_H_INCLUDED_ */

@@ -1,0 +1,23 @@
+/*
+ * A server of one page, in the loop, for those who scrape this client.
+ */
+
+
+#ifndef _CLIENT_SERVER_H_INCLUDED_
+#define _CLIENT_SERVER_H_INCLUDED_
+
+
+#include "str.h"
+
+
+typedef void (*server_page_pt)(void *data, buffer_t *page);
+
+
+/* address is [HOST]:PORT; returns 0, or -1 with the reason */
+
+int server_open(const char *address, server_page_pt page, void *data,
+    reason_t why);
+void server_close(void);
+
+
+#endif /* _CLIENT_SERVER_H_INCLUDED_ */
