@@ -1,37 +1,53 @@
 # Monitoring Proxy: nginx with our module in front of targets, sshd for their
-# tunnels, s6 above both. scripts/image builds it.
+# tunnels, s6 above both. scripts/image builds it, without the client.
 
 ARG BASE_IMAGE=debian:trixie-slim
 
 
-# The module and the tool, against the nginx that is packaged for the base.
+# What builds the module, against the nginx that is packaged for the base, the
+# programs and the client.
 
-FROM $BASE_IMAGE AS build
+FROM $BASE_IMAGE AS tools
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        gcc libc6-dev make nginx nginx-dev \
+        ca-certificates dpkg-dev gcc libc6-dev libpam0g-dev libssl-dev make \
+        nginx nginx-dev pkgconf \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src
+
+
+FROM tools AS build
+
 COPY config ./
-COPY scripts/build-module scripts/
+COPY scripts/build-module scripts/join scripts/
 COPY ngx_prom_proxy_module ngx_prom_proxy_module
 COPY targets/Makefile targets/*.c targets/*.h targets/
-COPY landlock/Makefile landlock/*.c landlock/
+COPY landlock/Makefile landlock/*.c landlock/*.h landlock/
+COPY hosts/Makefile hosts/*.c hosts/*.h hosts/
+COPY sessions/Makefile sessions/*.c sessions/*.h sessions/
+COPY join join
+COPY deploy/systemd deploy/systemd
 COPY rootfs /out/rootfs
 
 # modes are those of the clone, which its umask has made
 
 RUN scripts/build-module /out \
-    && make -C targets OUT=/out/monitoring-proxy-targets \
-    && make -C landlock OUT=/out/landlock-tcp \
-    && strip --strip-unneeded /out/*.so /out/monitoring-proxy-targets \
-        /out/landlock-tcp \
+    && mkdir /out/bin /out/lib \
+    && make -C targets OUT=/out/bin/monitoring-proxy-targets \
+    && make -C hosts OUT=/out/bin/monitoring-proxy-hosts \
+    && make -C landlock OUT=/out/lib/landlock-tcp \
+    && make -C sessions OUT=/out/lib \
+    && strip --strip-unneeded /out/*.so /out/bin/* /out/lib/* \
+    && share=/out/rootfs/usr/share/monitoring-proxy \
+    && mkdir -p $share \
+    && scripts/join > $share/monitoring-proxy-join \
+    && chmod +x $share/monitoring-proxy-join \
     && chmod -R u=rwX,go=rX /out
 
 
-FROM $BASE_IMAGE
+FROM $BASE_IMAGE AS proxy
 
 # systemd-standalone-sysusers stands in for systemd, which openssh-server would
 # bring. Host keys that its installation made would be the same in every
@@ -62,8 +78,8 @@ RUN du -xsm / > /tmp/base \
     && find /usr/share/doc -type d -empty -delete
 
 COPY --from=build /out/ngx_http_prom_proxy_module.so /usr/lib/nginx/modules/
-COPY --from=build /out/monitoring-proxy-targets /usr/local/bin/
-COPY --from=build /out/landlock-tcp /usr/lib/monitoring-proxy/
+COPY --from=build /out/bin/ /usr/local/bin/
+COPY --from=build /out/lib/ /usr/lib/monitoring-proxy/
 COPY --from=build /out/rootfs/ /
 
 ARG VERSION=unknown
@@ -87,7 +103,9 @@ RUN sed -i "1i monitoring-proxy $VERSION" /usr/lib/monitoring-proxy/versions \
         print "size:", size[1], "MB, of the base alone", size[2], "MB" }' \
     && rm /tmp/base
 
-EXPOSE 22 80
+# 8080 is the poll transport's, where MONITORING_PROXY_POLL is on
+
+EXPOSE 22 80 8080
 
 # of the scrape side alone: a tunnel that is down is no fault of the proxy's
 
@@ -96,3 +114,52 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
 
 ENTRYPOINT ["monitoring-proxy"]
 CMD ["start"]
+
+
+# The poll client: docker build --target client. It is one static program that
+# knows HTTP and HTTPS, since a shared libcurl would be most of its memory.
+
+FROM tools AS libcurl
+
+COPY scripts/build-libcurl scripts/
+RUN scripts/build-libcurl /opt/libcurl
+
+
+FROM libcurl AS client-build
+
+COPY client/Makefile client/*.c client/*.h client/
+RUN mkdir -p /out/usr/bin /out/etc/ssl /out/usr/share/doc \
+    && make -C client CURL=/opt/libcurl STATIC=yes OUT=/out/usr/bin \
+    && strip --strip-unneeded /out/usr/bin/* \
+    && cp -rL /etc/ssl/certs /out/etc/ssl/ \
+    && echo 'hosts: files dns' > /out/etc/nsswitch.conf \
+    && chmod -R u=rwX,go=rX /out
+
+
+FROM scratch AS client
+
+COPY --from=client-build /out/ /
+
+ARG VERSION=unknown
+ARG REVISION=
+ARG CREATED=
+ARG SOURCE=
+
+LABEL org.opencontainers.image.title="Monitoring Proxy client" \
+    org.opencontainers.image.description="Polls a Monitoring Proxy for the scrapes of this host's exporters" \
+    org.opencontainers.image.source="$SOURCE" \
+    org.opencontainers.image.licenses="BSD-2-Clause" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION" \
+    org.opencontainers.image.created="$CREATED"
+
+EXPOSE 9369
+
+USER 65534:65534
+
+ENTRYPOINT ["/usr/bin/monitoring-proxy-client"]
+
+
+# what is built where no target is named
+
+FROM proxy

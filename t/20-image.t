@@ -57,8 +57,8 @@ sub body {
 my ($config) = @{ decode_json(docker('image', 'inspect', image())->{out}) };
 $config = $config->{Config};
 
-is_deeply([ sort keys %{ $config->{ExposedPorts} } ], [ '22/tcp', '80/tcp' ],
-    'ports 22 and 80 are exposed');
+is_deeply([ sort keys %{ $config->{ExposedPorts} } ], [ '22/tcp', '80/tcp',
+    '8080/tcp' ], 'ports 22, 80 and 8080 are exposed');
 
 for my $label (qw(title description source revision version created licenses
     base.name))
@@ -119,7 +119,7 @@ ok($proxy->logged(qr{"GET /external-host-1/metrics HTTP/1\.1" 200 }),
 
 my $log = $proxy->logs;
 
-is(join("\n", grep { !/^(?:monitoring-proxy|sshd|nginx): / } split /\n/, $log),
+is(join("\n", grep { !/^(?:monitoring-proxy|sessions|sshd|nginx): / } split /\n/, $log),
     '', 'each line starts with its service');
 
 for my $service (qw(monitoring-proxy sshd nginx)) {

@@ -7,6 +7,7 @@ use warnings;
 use strict;
 
 use FindBin;
+use MIME::Base64;
 use Test::More;
 
 use lib "$FindBin::Bin/lib";
@@ -147,8 +148,15 @@ refuses('a type alone', "$variable: line 1 has no base64 key after $type; "
 refuses('a key cut off', "$variable: line 1 is not a valid $type key; cut "
     . 'off or changed?', key => "$type " . substr $blob, 0, -8);
 
-refuses('a key under another type', "$variable: line 1 is not a valid "
-    . 'ssh-rsa key; cut off or changed?', key => "ssh-rsa $blob");
+refuses('a key under another type', "$variable: line 1 is of type $type, not "
+    . 'ssh-rsa; copy the whole line of the .pub file', key => "ssh-rsa $blob");
+
+# which ssh-keygen takes, and what looks for hosts' keys doesn't
+
+my $odd = pack '(N/a*)*', 'ssh-rsa', "\1\0\1", "\0\0" . "\xaa" x 256;
+refuses('RSA with a zero too many', "$variable: line 1 is not a valid ssh-rsa "
+    . 'key; cut off or changed?',
+    key => 'ssh-rsa ' . encode_base64($odd, ''));
 
 refuses('two keys in a line', "$variable: line 1 has two keys; give one a "
     . 'line', key => "$type $blob $second");
@@ -158,11 +166,12 @@ refuses('two keys in a line', "$variable: line 1 has two keys; give one a "
 refuses('a newline in a key', "$variable: line 2 $what",
     key => "$type " . substr($blob, 0, 40) . "\n" . substr($blob, 40));
 
-refuses('a carriage return in a line', "$variable: line 1 has a control "
-    . 'character in it', key => "$key\r$second");
+refuses('a carriage return in a line', "$variable: line 1 has a carriage "
+    . 'return within the line; lines end with LF or CRLF',
+    key => "$key\r$second");
 
-refuses('an escape sequence', "$variable: line 1 has a control character in "
-    . 'it', key => "$key \e[2J");
+refuses('an escape sequence', "$variable: line 1 has a control character 0x1b; "
+    . 'the only one allowed is tab', key => "$key \e[2J");
 
 refuses('nothing but a comment', "$variable: has no key in it",
     key => "# none\n\n");

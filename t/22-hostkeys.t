@@ -68,16 +68,42 @@ sub mounted {
 
 # none at all
 
-my $proxy = Proxy->start;
+my $proxy = Proxy->start(targets => "localhost:20001 host\n");
 my @first = shown($proxy);
 
-cmp_ok(scalar @first, '>=', 1, 'keys are made where there is none');
-ok((grep { /^ssh-ed25519 / } @first), 'one of them is Ed25519');
-is_deeply([ logged($proxy) ], \@first, 'public halves are logged');
+is(scalar @first, 1, 'a key is made where there is none');
+like($first[0], qr/^ssh-ed25519 /, 'it is Ed25519');
+is_deeply([ logged($proxy) ], \@first, 'its public half is logged');
 like($proxy->logs, qr/^\S+: warning: no host keys .*made new ones/m,
     'the log warns that they are new');
 is($proxy->exec('sh', '-c', 'stat -c %a:%u /etc/ssh/ssh_host_*_key | sort -u')
     ->{out}, "600:0\n", 'only root may read them');
+
+# what others think of it, and who can still talk to it
+
+my $audit = command('ssh-audit', '-n', '--skip-rate-test', $proxy->address);
+like($audit->{out}, qr/^\(key\) ssh-ed25519 /m, 'ssh-audit looks at all of it');
+unlike($audit->{out}, qr/\[fail\]/, 'and reports no fail');
+
+my %client = (
+    'OpenSSH 7.4' => [ 'curve25519-sha256@libssh.org,ecdh-sha2-nistp256,'
+        . 'diffie-hellman-group14-sha1', 'aes128-ctr,aes256-gcm@openssh.com',
+        'umac-64-etm@openssh.com,hmac-sha2-256-etm@openssh.com,hmac-sha1' ],
+    'Dropbear 2018' => [ 'curve25519-sha256@libssh.org', 'aes128-ctr',
+        'hmac-sha1,hmac-sha2-256' ],
+    'a post-quantum client' => [ 'mlkem768x25519-sha256',
+        'chacha20-poly1305@openssh.com', 'hmac-sha2-256' ]);
+
+for (sort keys %client) {
+    my ($kex, $ciphers, $macs) = @{ $client{$_} };
+
+    ok($proxy->may_bind(20001, '-o', "KexAlgorithms=$kex", '-o',
+        "Ciphers=$ciphers", '-o', "MACs=$macs"), "$_ can talk to it")
+        or diag $proxy->{error};
+}
+
+ok(!$proxy->may_bind(20001, '-o', 'Ciphers=aes128-ctr', '-o', $_),
+    "$_: refused") for 'KexAlgorithms=ecdh-sha2-nistp256', 'MACs=hmac-sha1';
 
 docker('restart', $proxy->name);
 ok($proxy->ready, 'restarted');

@@ -14,7 +14,8 @@ use Test::More;
 use lib "$FindBin::Bin/lib";
 
 use Backend;
-use Container qw(await build directory docker image write_file);
+use Careless qw(careless without_landlock);
+use Container qw(await directory docker write_file);
 use Host;
 use Http;
 use Proxy qw(key public_key);
@@ -23,37 +24,6 @@ my $targets = "localhost:20001 external-host-1\nlocalhost:20002 second\n";
 my $password = 'secret';
 
 my @tun = ('--cap-add', 'NET_ADMIN', '--device', '/dev/net/tun');
-
-my $careless = <<'EOF';
-AllowUsers root nobody
-PermitRootLogin yes
-AuthenticationMethods any
-PasswordAuthentication yes
-AuthorizedKeysFile /etc/ssh/careless_keys
-AuthorizedKeysCommand none
-AllowTcpForwarding yes
-AllowStreamLocalForwarding yes
-AllowAgentForwarding yes
-GatewayPorts clientspecified
-PermitOpen any
-PermitListen any
-PermitTunnel yes
-PermitTTY yes
-X11Forwarding yes
-XAuthLocation /bin/true
-MaxSessions 10
-Subsystem sftp internal-sftp
-PerSourcePenalties authfail:30s min:1s
-EOF
-
-# in place of the program that has the kernel limit sshd's ports
-
-my $unlimited = <<'EOF';
-#!/bin/sh
-[ "$1" != --available ] || exit 1
-shift
-exec "$@"
-EOF
 
 # [ what, script ]: succeeds where it isn't refused
 
@@ -113,23 +83,7 @@ my $socket = Backend->new(path => "$sockets/exporter");
 chmod 0777, $sockets, "$sockets/exporter";
 my @sockets = ('-v', "$sockets:/sockets");
 
-my $weak = build('FROM ' . image() . "\n" . <<'EOF',
-COPY careless careless_keys /etc/ssh/
-COPY password /tmp/
-COPY landlock-tcp /usr/lib/monitoring-proxy/
-RUN chmod 644 /etc/ssh/careless_keys \
-    && chmod 755 /usr/lib/monitoring-proxy/landlock-tcp \
-    && f=/usr/lib/monitoring-proxy/sshd_config \
-    && cat /etc/ssh/careless $f > /tmp/config && cat /tmp/config > $f \
-    && sed -i '/^monitoring:/s|:[^:]*$|:/bin/sh|' /etc/passwd \
-    && sed -i "s|^monitoring:[^:]*|monitoring:$(cat /tmp/password)|" \
-        /etc/shadow
-EOF
-    careless => $careless,
-    'landlock-tcp' => $unlimited,
-    careless_keys => public_key() . "\n" . public_key('ed25519', 'other')
-        . "\n",
-    password => crypt($password, '$6$salt$'));
+my $weak = careless($password, public_key(), public_key('ed25519', 'other'));
 
 my $with_tun = eval { Container->run(command => [ 'targets' ],
     options => \@tun)->remove; 1 };
@@ -324,16 +278,12 @@ $proxy->remove;
 
 # kernels without Landlock
 
-my $plain = build('FROM ' . image() . "\n"
-    . "COPY landlock-tcp /usr/lib/monitoring-proxy/\n"
-    . "RUN chmod 755 /usr/lib/monitoring-proxy/landlock-tcp\n",
-    'landlock-tcp' => $unlimited);
-
-allows('targets, no Landlock', { image => $plain, targets => $targets },
+allows('targets, no Landlock', { targets => $targets,
+    options => [ without_landlock() ] },
     [ 20001 ], [ 20003, 0, '*:20001' ])->remove;
 
-$proxy = allows('own locations, no Landlock', { image => $plain,
-    conf => $conf }, [ 20100 ], [ '*:20101' ]);
+$proxy = allows('own locations, no Landlock', { conf => $conf,
+    options => [ without_landlock() ] }, [ 20100 ], [ '*:20101' ]);
 like($proxy->logs, qr/^\S+: warning: tunnels: .*ALL free ports/m,
     'own locations, no Landlock: the log warns of what it means');
 $proxy->remove;

@@ -106,6 +106,7 @@ my %died = (
     'an nginx worker'  => qr/^nginx: worker/,
     'all of nginx'     => qr/^nginx: /,
     'the sshd listener' => qr/^sshd: .*\[listener\]/,
+    'the sessions service' => qr{^\S+/monitoring-proxy/sessions\b},
 );
 
 for my $what (sort keys %died) {

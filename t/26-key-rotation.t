@@ -124,7 +124,11 @@ ok(may_log_in($proxy, 'first'), 'at start: its key logs in');
 ok(!may_log_in($proxy, 'second'), 'at start: another is refused');
 looked_at($proxy);
 
+ok($proxy->tunnel(20001, 9, '-i', key('ed25519', 'first')), 'a tunnel stands');
+
 replace($file, "$key{second}\n");
+ok(await(2, sub { !$proxy->listens(20001) }),
+    'when its key goes, it ends within 2 s') or diag $proxy->logs;
 takes($proxy, 'second', 'first', 'a rename');
 
 is(count($proxy, '/keys/public read again; public keys from now on: 1'), 1,
@@ -200,7 +204,8 @@ is($proxy->ended, 0, 'it stops with 0');
 cmp_ok(time - $started, '<', 8, 'and at once');
 is(scalar(() = $proxy->logs =~ /^public-keys: ended/mg), 1,
     'which is no failure of the watcher');
-is(join("\n", grep { !/^(?:monitoring-proxy|sshd|nginx|public-keys): / }
+is(join("\n", grep {
+    !/^(?:monitoring-proxy|sessions|sshd|nginx|public-keys): / }
     split /\n/, $proxy->logs), '', 'each line starts with its service');
 $proxy->remove;
 
@@ -249,6 +254,24 @@ $proxy = Proxy->start(key => undef, targets => "localhost:20001 host\n",
 looked_at($proxy);
 link_to('..2', "$directory/..data");
 takes($proxy, 'second', 'first', 'a relative path');
+$proxy->remove;
+
+
+# a host's key isn't shared, until the host goes
+
+$directory = directory();
+$file = write_file("$directory/public", "$key{first}\n");
+$proxy = Proxy->start(key => undef, targets => "localhost:20001 host\n",
+    hosts => "own " . join(' ', (split / /, $key{third})[0, 1]) . "\n",
+    env => { $variable => '/keys/public' },
+    options => [ '-v', "$directory:/keys:ro" ]);
+looked_at($proxy);
+
+replace($file, "$key{second}\n$key{third}\n");
+keeps($proxy, 'first', '/keys/public:2:1: is also the key of host "own"; take '
+    . 'it out of one of them', "a host's key");
+write_file("$proxy->{files}{directory}/hosts", "# none\n");
+takes($proxy, 'third', 'first', 'the host is gone');
 $proxy->remove;
 
 

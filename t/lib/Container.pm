@@ -21,7 +21,8 @@ use Time::HiRes qw(sleep time);
 our @EXPORT_OK = qw(image test_image build network directory write_file
     read_file await command docker);
 
-my $prefix = (defined $ENV{MP_TMP} ? 'mp-test' : 'mp-t') . "-$$";
+my $prefix = ($ENV{MP_NAMES} // (defined $ENV{MP_TMP} ? 'mp-test' : 'mp-t'))
+    . "-$$";
 my $owner = $$;
 my ($number, $directory, $child, @containers, @networks, @images) = (0);
 

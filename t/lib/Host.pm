@@ -48,6 +48,9 @@ with() {
 EOF
 
 
+# Options: options (docker's), keys (labels of more keys than "other" and
+# "unknown" that are to be in /keys).
+
 sub start {
     my ($class, %o) = @_;
 
@@ -56,7 +59,7 @@ sub start {
 
     write_file("$keys/id", read_file(key()), 0600);
     write_file("$keys/$_", read_file(key('ed25519', $_)), 0600)
-        for qw(other unknown);
+        for qw(other unknown), @{ $o{keys} // [] };
     write_file("$keys/config", $ssh_config);
 
     my $self = $class->run(image => test_image(),

@@ -6,12 +6,14 @@ use warnings;
 use strict;
 
 use Exporter 'import';
+use JSON::PP ();
+use Time::HiRes ();
 
 use Container qw(await command directory write_file);
 use Http;
 
 our @ISA = qw(Container Exporter);
-our @EXPORT_OK = qw(key public_key);
+our @EXPORT_OK = qw(entry key public_key);
 
 my ($keys, %kept);
 
@@ -47,9 +49,20 @@ sub public_key {
 }
 
 
-# Options: targets and conf (texts), key (the variable's text; the default
-# key's, if not given, and unset if undef), env (a hash), options and image as
-# Container->run takes them, network that is the test's way to it.
+# A key as a line of the hosts file has it: its type and its base64.
+
+sub entry {
+    my ($type, $blob) = split / /, public_key('ed25519', $_[0]);
+
+    return "$type $blob";
+}
+
+
+# Options: targets, hosts, ssh_ca and conf (texts of files), directory (where
+# the first three are to be, and may be already), writable (so that the proxy
+# can change them), key (the variable's text; the default key's, if not given,
+# and unset if undef), env (a hash), options and image as Container->run takes
+# them, network that is the test's way to it.
 
 sub start {
     my ($class, %o) = @_;
@@ -87,10 +100,15 @@ sub options {
     my $key = exists $o{key} ? $o{key} : public_key();
     $env{MONITORING_PROXY_PUBLIC_KEY} = $key if defined $key;
 
-    if (defined $o{targets}) {
-        $files{directory} = directory();
-        write_file("$files{directory}/targets", $o{targets});
-        push @options, '-v', "$files{directory}:/etc/monitoring:ro";
+    my %text = (targets => $o{targets}, hosts => $o{hosts},
+        'ssh_ca.pub' => $o{ssh_ca});
+    my @given = grep { defined $text{$_} } sort keys %text;
+
+    if (@given || defined $o{directory}) {
+        $files{directory} = $o{directory} // directory();
+        write_file("$files{directory}/$_", $text{$_}) for @given;
+        push @options, '-v', "$files{directory}:/etc/monitoring"
+            . ($o{writable} ? '' : ':ro');
     }
 
     if (defined $o{conf}) {
@@ -190,6 +208,36 @@ sub tunnel {
 
     push @{ $self->{tunnels} }, $socket;
     return $socket;
+}
+
+
+# What list --json says of each host, by name.
+
+sub hosts {
+    my ($self) = @_;
+
+    my $list = eval { JSON::PP::decode_json($self->exec('monitoring-proxy',
+        'list', '--json')->{out}) } // [];
+
+    return { map { $_->{name} => $_ } @$list };
+}
+
+
+# The seconds from BEGIN until the port was last seen open.
+
+sub open_for {
+    my ($self, $begin, $port) = @_;
+
+    my $last = 0;
+
+    await(60, sub {
+        my $look = Time::HiRes::time;
+        return 1 if !$self->listens($port);
+        $last = $look - $begin;
+        return;
+    }) or return 'inf';
+
+    return $last;
 }
 
 

@@ -1,15 +1,15 @@
 # shellcheck shell=sh
 #
-# How a service watches a file: it defines renew, which takes the file as it is
+# How a service watches files: it defines renew, which takes them as they are
 # now, and calls
 #
-#     watch FILE
+#     watch FILE ...
 
 # What differs after any change: in place, by rename, by a symbolic link on the
 # way, and of who may read it.
 
 identity() {
-    stat -L -c '%d %i %f %u %g %s %y %z' "$1" 2> /dev/null || echo missing
+    stat -L -c '%n %d %i %f %u %g %s %y %z' "$@" 2> /dev/null || :
 }
 
 # in the background, so that a signal is met at once
@@ -19,19 +19,22 @@ await() {
 }
 
 # Read once at first, as it may have changed while nobody looked; and only when
-# two looks found it the same, since it may be written in several steps.
+# two looks found it the same, since it may be written in several steps. What
+# came and went again is a change, too: renew may have read it in between.
 
 watch() {
     trap 'kill "${!-}" 2> /dev/null || :; exit 0' TERM
 
-    previous=
-    last=
+    previous=none
+    changed=yes
 
     while :; do
-        now=$(identity "$1")
+        now=$(identity "$@")
 
-        if [ "$now" = "$previous" ] && [ "$now" != "$last" ]; then
-            last=$now
+        if [ "$now" != "$previous" ]; then
+            changed=yes
+        elif [ -n "$changed" ]; then
+            changed=
             renew
         fi
 
