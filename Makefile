@@ -6,7 +6,7 @@ help:
 	@echo "make run      build all, then show a host behind NAT being scraped"
 	@echo "make stop     stop and remove what make run started"
 	@echo "make image    build the image monitoring-proxy"
-	@echo "make package  build the module's Debian package, into packages/"
+	@echo "make package  build the Debian packages, into packages/"
 	@echo "make test     run the whole suite; ONLY=t/10-route.t runs one file"
 	@echo "make versions test the module with each release's nginx: a table"
 	@echo "make bench    measure the module side by side with plain nginx"

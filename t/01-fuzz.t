@@ -1,8 +1,10 @@
 #!/usr/bin/perl
 
-# t/01-fuzz.t: nothing that a targets file may hold upsets the grammar
+# t/01-fuzz.t: nothing that a targets file, a hosts file, a certificate, a
+# pushed response, a file of tokens or a scrape that a client is handed may hold
+# upsets what reads it
 #
-# MP_FUZZ_SECONDS is how long it tries for, 20 if not set. What it finds is
+# MP_FUZZ_SECONDS is how long it tries each for, 20 if not set. What it finds is
 # printed in base64: decode that into a file, and run the fuzzer on it.
 
 use warnings;
@@ -15,13 +17,14 @@ use Test::More;
 
 my $fuzz = "$FindBin::Bin/fuzz";
 my $grammar = "$FindBin::Bin/../ngx_prom_proxy_module";
+my $client = "$FindBin::Bin/../client";
 my $seconds = $ENV{MP_FUZZ_SECONDS} // 20;
 my $dir = File::Temp->newdir;
 
 plan skip_all => 'clang is not installed'
     if !grep { -x "$_/clang" } split /:/, $ENV{PATH};
 
-plan tests => 3;
+plan tests => 18;
 
 
 # Runs a command; what it says is printed only if it fails.
@@ -60,22 +63,56 @@ sub slurp {
 }
 
 
-mkdir "$dir/new" or die "new: $!\n";
+sub fuzzes {
+    my ($what, $corpus, @sources) = @_;
 
-SKIP: {
-    succeeds('the fuzzer is built', '/usr/bin/env', 'clang',
+    mkdir "$dir/new-$what" or die "new: $!\n";
+
+    succeeds("$what: the fuzzer is built", '/usr/bin/env', 'clang',
         qw(-std=c17 -g -O1 -Wall -Wextra -Werror),
         '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all',
-        "-I$grammar", "$fuzz/targets_fuzz.c",
-        glob("$grammar/ngx_prom_targets*.c"), '-o', "$dir/targets_fuzz")
+        "-I$grammar", "-I$FindBin::Bin/../hosts", "-I$client",
+        "$fuzz/${what}_fuzz.c", @sources, '-o', "$dir/${what}_fuzz")
         or skip 'no fuzzer', 2;
 
-    my @fuzzer = ("$dir/targets_fuzz", "-artifact_prefix=$dir/found-",
-        "-dict=$fuzz/targets.dict", '-timeout=5');
+    my @fuzzer = ("$dir/${what}_fuzz", "-artifact_prefix=$dir/found-",
+        "-dict=$fuzz/$what.dict", '-timeout=5');
 
-    succeeds('each file of the corpus', @fuzzer, '-runs=0', "$fuzz/corpus");
+    succeeds("$what: each file of the corpus", @fuzzer, '-runs=0',
+        "$fuzz/$corpus");
     skip 'MP_FUZZ_SECONDS is 0', 1 if !$seconds;
 
-    succeeds("$seconds s of anything", @fuzzer, '-max_len=8192',
-        "-max_total_time=$seconds", "$dir/new", "$fuzz/corpus");
+    succeeds("$what: $seconds s of anything", @fuzzer, '-max_len=8192',
+        "-max_total_time=$seconds", "$dir/new-$what", "$fuzz/$corpus");
+}
+
+
+my @targets = glob "$grammar/ngx_prom_targets*.c";
+my @hosts = glob "$grammar/ngx_prom_hosts*.c";
+
+SKIP: {
+    fuzzes('targets', 'corpus', @targets);
+}
+
+SKIP: {
+    fuzzes('hosts', 'corpus-hosts', @targets, @hosts);
+}
+
+SKIP: {
+    fuzzes('certificates', 'corpus-certificates',
+        "$grammar/ngx_prom_hosts_key.c",
+        "$FindBin::Bin/../hosts/certificate.c");
+}
+
+SKIP: {
+    fuzzes('answer', 'corpus-answer', "$grammar/ngx_prom_poll_answer.c");
+}
+
+SKIP: {
+    fuzzes('tokens', 'corpus-tokens', @targets, "$grammar/ngx_prom_tokens.c");
+}
+
+SKIP: {
+    fuzzes('request', 'corpus-request',
+        map { "$client/$_.c" } qw(headers request rules str));
 }

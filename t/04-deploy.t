@@ -12,8 +12,18 @@ use Test::More;
 my $deploy = "$FindBin::Bin/../deploy";
 
 
-# systemd-analyze wants the unit's user, and exits with 0 for a wrong
-# directive too: any word is a mistake.
+sub unit {
+    my ($name) = @_;
+
+    open my $fh, '<', "$deploy/systemd/$name.service" or die "$name: $!\n";
+    local $/;
+
+    return <$fh>;
+}
+
+
+# systemd-analyze wants the unit's user and program, and exits with 0 for a
+# wrong directive too: any word is a mistake.
 
 sub verify {
     my ($text) = @_;
@@ -22,6 +32,7 @@ sub verify {
     my $unit = "$dir/monitoring-proxy-tunnel.service";
 
     $text =~ s/^User=.*/User=daemon/m;
+    $text =~ s{^ExecStart=/usr/bin/monitoring-proxy-client}{ExecStart=/bin/true}m;
 
     open my $fh, '>', $unit or die "$unit: $!\n";
     print $fh $text;
@@ -31,12 +42,7 @@ sub verify {
 }
 
 
-my $unit = do {
-    open my $fh, '<', "$deploy/systemd/monitoring-proxy-tunnel.service"
-        or die "unit: $!\n";
-    local $/;
-    <$fh>;
-};
+my $unit = unit('monitoring-proxy-tunnel');
 
 is(verify($unit), '', 'systemd takes the unit');
 isnt(verify($unit =~ s/RestartSec/RestartSeconds/r), '',
@@ -44,6 +50,25 @@ isnt(verify($unit =~ s/RestartSec/RestartSeconds/r), '',
 
 like($unit, qr/^Restart=always$/m, 'a tunnel that ended is opened again');
 like($unit, qr/ExitOnForwardFailure=yes/, 'a connection without its port ends');
+
+# the poll client's
+
+my $client = unit('monitoring-proxy-client');
+
+is(verify($client), '', 'systemd takes the client\'s unit');
+like($client, qr/^DynamicUser=yes$/m, 'its user is made for it');
+
+my $threat = do {
+    my $dir = File::Temp->newdir;
+    open my $fh, '>', "$dir/client.service" or die "unit: $!\n";
+    print $fh $client;
+    close $fh or die "unit: $!\n";
+
+    `systemd-analyze security --offline=true $dir/client.service 2>&1`
+        =~ /exposure level .*: ([\d.]+)/ ? $1 : 'unknown';
+};
+
+cmp_ok($threat, '<=', 2, 'systemd-analyze finds little that it could do');
 
 # Prometheus' configurations, of the examples and of make run
 

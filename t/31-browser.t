@@ -17,6 +17,7 @@ use Time::HiRes qw(sleep time);
 use lib "$FindBin::Bin/lib";
 
 use Backend;
+use Board;
 use Browser;
 use Nginx;
 
@@ -379,6 +380,59 @@ is($browser->js('[...document.querySelectorAll("a, button, summary")]'
     'and has no link too small to hit');
 
 
+# tunnels: another proxy, with hosts that are connected, away and unknown
+
+my $tunnels = Nginx->new;
+my $board = Board->new($tunnels->dir . '/board');
+my @ports = map { free_port() } 1 .. 3;
+my $there = 'http://127.0.0.1:' . $tunnels->port . '/';
+
+$tunnels->write('hosts', "connected - port=$port env=prod\n"
+    . "long - port=$ports[0] ports=node:9100,mysqld:9104\n"
+    . "away - port=$ports[1]\nnever - port=$ports[2]\n");
+$tunnels->configure(targets => "127.0.0.1:$port plain\n", registry =>
+    'prom_proxy_targets %%DIR%%/targets; prom_proxy_hosts %%DIR%%/hosts; '
+    . 'prom_proxy_tunnels %%DIR%%/board;',
+    server => 'location = / { prom_proxy_status; }')->start;
+
+$board->tunnel($port, since => 7_000, logins => 3, address => '192.0.2.200');
+$board->tunnel($ports[0], since => 7_000,
+    address => '2001:db8:1234:5678:9abc:def0:1234:5678');
+$board->tunnel($ports[1], since => 90_000, ended => 86_400);
+$board->head(hosts => 4, sessions => 5, shared => 3, logins => 1_000,
+    refused => { map { $_ => 123_456 } @Board::reasons });
+$tunnels->get("/$_/metrics") for qw(connected away never plain);
+
+for my $dark (0, 1) {
+    for my $width (1280, 961, 375) {
+        $browser->window(width => $width, height => $width > 400 ? 900 : 812,
+            dark => $dark, mobile => $width < 400);
+        $browser->visit("$there?sort=tunnel");
+
+        my $scheme = $dark ? 'dark' : 'light';
+
+        cmp_ok($browser->js('Math.max(...[...document.querySelectorAll('
+            . '"td.tunnel")].map((e) => { const r = document.createRange();'
+            . 'r.selectNodeContents(e);'
+            . 'return r.getBoundingClientRect().height; }))'), '<', 45,
+            "tunnels, $scheme, $width wide: a cell has two lines at most");
+        picture("tunnels-$scheme-$width");
+
+        $browser->click("tr[data-name='$_'] summary")
+            for qw(connected away long/node);
+        is(overflow(), 0, 'nothing is cut off');
+        is($browser->js($unreadable), '', 'all text can be read');
+        picture("tunnels-$scheme-$width-open");
+    }
+}
+
+$board->tunnel($ports[1], since => 0, address => '192.0.2.201');
+ok($browser->await(row('away') . '.querySelector(".tunnel").innerText'
+    . '.includes("192.0.2.201")', 30), 'a host that comes shows by itself');
+$tunnels->finish;
+$browser->forget;
+
+
 # without JavaScript
 
 $browser->window(width => 1280, height => 900);
@@ -425,7 +479,7 @@ is(first(), 'many/host-49928', 'it is that one');
 # all the time
 
 is(join("\n", $browser->problems), '', 'the console had nothing to complain of');
-is(join(' ', grep { index($_, $url) != 0 && !/^(?:data|about|chrome):/ }
+is(join(' ', grep { !/^(?:\Q$url\E|\Q$there\E|data:|about:|chrome:)/ }
     $browser->requests), '', 'and nothing was asked for elsewhere');
 
 $browser->stop;

@@ -15,6 +15,7 @@ use Time::HiRes qw(sleep time);
 use lib "$FindBin::Bin/lib";
 
 use Backend;
+use Board;
 use Http;
 use Nginx;
 
@@ -88,7 +89,8 @@ for my $panel (grep { $_->{type} ne 'row' } @panels) {
 
 
 # a proxy with a bit of everything: a host that is well, one that is slow but
-# not too slow, one that breaks, and one that never was there
+# not too slow, one that breaks, and one that never was there; and of those
+# with a key of their own one that is connected and one that has left
 
 my $body = "x 1\n";
 my $nginx = Nginx->new;
@@ -121,8 +123,27 @@ sub targets {
         map { '127.0.0.1:' . $backends[$_]->port . " host-$_" } 0 .. 2;
 }
 
+my $board = Board->new($nginx->dir . '/board');
+my ($tunnel, $away) = map { Nginx::free_port() } 1 .. 2;
+
+
+sub tunnels {
+    my ($logins) = @_;
+
+    $board->tunnel($tunnel, logins => $logins);
+    $board->head(hosts => 2, sessions => 4, shared => 3, logins => $logins,
+        refused => { key => 10 * $logins });
+}
+
+
+$board->tunnel($away, ended => 60);
+tunnels(1);
+$nginx->write('hosts', "bastion - port=$tunnel\naway - port=$away\n");
+
 $nginx->configure(targets => targets() . "\n",
-    registry => 'prom_proxy_targets %%DIR%%/targets interval=20ms;',
+    registry => 'prom_proxy_targets %%DIR%%/targets interval=20ms; '
+        . 'prom_proxy_hosts %%DIR%%/hosts interval=20ms; '
+        . 'prom_proxy_tunnels %%DIR%%/board;',
     server => 'location = /metrics { prom_proxy_metrics; }')->start;
 
 
@@ -225,15 +246,16 @@ ok(up('monitoring-proxy'), 'it takes OpenMetrics');
 ok(up('text'), 'it takes text');
 
 # what breaks; a good reload, then a bad one; a target that nobody scrapes; a
-# scrape that is given up
+# scrape that is given up; logins, and refused ones
 
 ok(Nginx::await(sub { values_of('monitoring_proxy_targets_up == 3') }, 30),
     'three targets are up');
 $nginx->write('breaks', '');
 
 $nginx->write('targets', targets('localhost:9 never-scraped') . "\n");
-ok(Nginx::await(sub { values_of('monitoring_proxy_targets == 5') }, 30),
+ok(Nginx::await(sub { values_of('monitoring_proxy_targets == 7') }, 30),
     'a new target');
+tunnels(9);
 
 my $file = $nginx->write('targets', "nonsense\n");
 ok(Nginx::await(sub {
@@ -285,13 +307,18 @@ sub shown {
     }, 30), "shown: $title") or diag explain($answer);
 }
 
-shown('Targets', sub { $_->{value}[1] == 5 });
+shown('Targets', sub { $_->{value}[1] == 7 });
 shown('Up', sub { $_->{value}[1] == 2 });
 shown('Down', sub { $_->{value}[1] == 2 });
-shown('Unscraped', sub { $_->{value}[1] == 1 });
+shown('Unscraped', sub { $_->{value}[1] == 3 });
 shown('Last reload', sub { $_->{value}[1] == 0 });
 shown('Connections reused', sub { $_->{value}[1] > 0.5 });
 shown('Slowest targets', sub { $_->{metric}{target} eq 'host-1' });
+shown('Hosts that are not connected',
+    sub { $_->{metric}{target} eq 'away' });
+shown('Hosts that are connected', sub { $_->{metric}{target} eq 'bastion' });
+shown('Hosts that log in most often',
+    sub { $_->{metric}{target} eq 'bastion' && $_->{value}[1] >= 8 });
 
 # the alerts in that Prometheus
 

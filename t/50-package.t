@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# t/50-package.t: the module's Debian package, from building to purging it
+# t/50-package.t: the Debian packages, from building to purging them
 
 use warnings;
 use strict;
@@ -19,6 +19,7 @@ my $link = '/etc/nginx/modules-enabled/50-mod-http-prom-proxy.conf';
 my ($so, $conf) = ('/usr/lib/nginx/modules/ngx_http_prom_proxy_module.so',
     '/usr/share/nginx/modules-available/mod-http-prom-proxy.conf');
 my @own = ($so, $conf, $link, $doc);
+my $client = 'monitoring-proxy-client';
 
 my $before = command('git', '-C', $root, 'status', '--porcelain')->{out};
 
@@ -27,19 +28,23 @@ my $before = command('git', '-C', $root, 'status', '--porcelain')->{out};
 my $out = directory();
 my $r = command({ seconds => 600 }, "$root/scripts/package", $out);
 
-is($r->{status}, 0, 'scripts/package builds it') or diag $r->{out};
+is($r->{status}, 0, 'scripts/package builds them') or diag $r->{out};
 is(command('git', '-C', $root, 'status', '--porcelain')->{out}, $before,
     'and writes nothing into the tree');
 
 my ($deb) = glob "$out/${package}_0.*.deb";
+my ($client_deb) = glob "$out/${client}_0.*.deb";
 
-ok(defined $deb, 'the package is in the directory given') or die $r->{out};
-like($r->{out}, qr/^\Q$deb\E$/m, 'and named');
+for ($deb, $client_deb) {
+    ok(defined, 'the package is in the directory given') or die $r->{out};
+    like($r->{out}, qr/^\Q$_\E$/m, 'and named');
+}
 
 SKIP: {
     skip 'no lintian here', 1 if command('lintian', '--version')->{status};
 
-    $r = command({ seconds => 120 }, 'lintian', '--fail-on', 'error', $deb);
+    $r = command({ seconds => 120 }, 'lintian', '--fail-on', 'error', $deb,
+        $client_deb);
     is($r->{status}, 0, 'lintian finds no error') or diag $r->{out};
 }
 
@@ -129,5 +134,45 @@ is(shell("find @own /etc/nginx/modules-enabled/ -mindepth 0 ! -type d "
 is(shell("dpkg -l $package 2> /dev/null | grep ^rc")->{out}, '',
     'not in dpkg\'s database either');
 works('nginx -t && nginx -s quit', 'nginx is fine');
+
+# the poll client
+
+my $flags = "/etc/default/$client";
+my $unit = "/usr/lib/systemd/system/$client.service";
+my $shown = "/usr/share/doc/$client/client.md.gz";
+
+docker('cp', $client_deb, $clean->name . ":/tmp/$client.deb");
+
+works("apt-get install -y --no-install-recommends -o "
+    . "'DPkg::Options::=--path-include=/usr/share/doc/$client/*' "
+    . "/tmp/$client.deb", 'apt-get installs the client');
+
+unlike(shell("dpkg -s $client")->{out}, qr/^Depends:.*lib(?:curl|ssl)/m,
+    'it has the parts of curl and OpenSSL that it needs in it');
+like(shell("dpkg-deb -f /tmp/$client.deb")->{out},
+    qr/^Static-Built-Using: curl \(= \d.*\), openssl \(= \d/m,
+    'and names their versions');
+
+my $packaged = shell("dpkg-query -W -f '\${Version}' $client")->{out};
+
+like(shell("$client --version")->{out}, qr/^$client \Q$packaged\E \(libcurl/,
+    'it says the package\'s version');
+is(shell("stat -c '%a %U' $flags")->{out}, "600 root\n",
+    'its flags, which may have a token, are root\'s');
+like(shell("cat $unit")->{out}, qr/^EnvironmentFile=\Q$flags\E$/m,
+    'the unit reads them');
+is(shell('ls /etc/systemd/system/multi-user.target.wants 2> /dev/null')->{out}
+    =~ /$client/ ? 1 : 0, 0, 'nothing starts before somebody wants it');
+like(shell("zcat -f $shown /usr/share/doc/$client/client.md")->{out},
+    qr/^# The poll client/m, 'its page comes with it');
+
+is(shell("setpriv --reuid 65534 --regid 65534 --clear-groups $client")
+    ->{status}, 2, 'it runs as nobody, and wants to be told its proxy');
+
+works("echo ARGS=mine > $flags && dpkg -i --force-confold /tmp/$client.deb "
+    . "&& grep -qx ARGS=mine $flags", 'an upgrade leaves the flags alone');
+works("apt-get purge -y $client", 'it is purged');
+is(shell("ls -d $flags $unit /usr/bin/$client /usr/share/doc/$client "
+    . '2> /dev/null')->{out}, '', 'and leaves nothing behind');
 
 done_testing();
