@@ -290,7 +290,7 @@ $SIG{$_} = sub { exit 1 } for qw(HUP INT TERM);
 
 END {
     local $?;
-    stop($_) for @masters;
+    stop($_) for my @all = @masters;   # stop() changes @masters
 }
 
 
