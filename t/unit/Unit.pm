@@ -9,8 +9,8 @@ use Exporter 'import';
 use File::Temp;
 use FindBin;
 
-our @EXPORT = qw(answer_dumper cases check dumper hosts_dumper hosts_tool run
-    slurp spew tokens_dumper tool workdir);
+our @EXPORT = qw(answer_dumper cases check connect_dumper dumper hosts_dumper
+    hosts_tool run slurp spew tokens_dumper tool workdir);
 
 my $root = "$FindBin::Bin/..";
 my $grammar = "$root/ngx_prom_proxy_module";
@@ -131,6 +131,16 @@ sub answer_dumper {
         '-fno-sanitize-recover=all', "$root/t/unit/answer_dump.c",
         "$grammar/ngx_prom_poll_answer.c");
     return "$dir/answer_dump";
+}
+
+
+# connect_dump, under ASan and UBSan.
+
+sub connect_dumper {
+    build('connect_dump', '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=all', "$root/t/unit/connect_dump.c",
+        "$grammar/ngx_prom_connect.c");
+    return "$dir/connect_dump";
 }
 
 
