@@ -57,6 +57,11 @@ typedef struct ngx_prom_forward_counts_s  ngx_prom_forward_counts_t;
 
 typedef void (*ngx_prom_forward_pt)(ngx_prom_forward_query_t *query);
 
+/* of ngx_resolver_strerror()'s codes, or 0 with addresses */
+
+typedef void (*ngx_prom_forward_resolved_pt)(ngx_prom_forward_query_t *query,
+    ngx_int_t rc, ngx_resolver_addr_t *addrs, ngx_uint_t naddrs);
+
 
 /* a block */
 
@@ -122,11 +127,15 @@ struct ngx_prom_forward_query_s {
     ngx_uint_t                   naddrs;
     ngx_uint_t                   numeric;    /* host is an address */
 
-    ngx_uint_t                   step;
-    ngx_resolver_ctx_t          *resolving;
-    void                        *checking;   /* credentials, by a thread */
-    const ngx_prom_rule_t       *named;
     ngx_msec_t                   start;      /* ngx_current_msec */
+
+    /* while it is being decided */
+
+    void                        *checking;   /* credentials, by a thread */
+    ngx_resolver_ctx_t          *resolving;
+    ngx_prom_forward_resolved_pt resolved;
+    const ngx_prom_rule_t       *named;      /* has allowed the name */
+    ngx_uint_t                   later;      /* handler is awaited */
 };
 
 
@@ -196,20 +205,51 @@ ngx_int_t ngx_prom_forward_follow_init(ngx_prom_forward_follow_t *follow,
 /* what was parsed; valid until the event loop is next entered, unless held */
 
 void *ngx_prom_forward_follow_current(ngx_prom_forward_follow_t *follow);
+ngx_str_t *ngx_prom_forward_follow_name(ngx_prom_forward_follow_t *follow);
 ngx_uint_t ngx_prom_forward_follow_generation(
     ngx_prom_forward_follow_t *follow);
 
 
 /*
  * ngx_prom_forward_count.c: counters in the zone: by side and decision, and by
- * target for as many as have room, the rest together as "other".
+ * target for as many as have room, the rest together.
  */
+
+#define NGX_PROM_FORWARD_TARGET  150    /* bytes of a target that is told */
+#define NGX_PROM_FORWARD_PROBES  16
 
 typedef enum {
     NGX_PROM_FORWARD_SIDE_HTTP = 0,
     NGX_PROM_FORWARD_SIDE_CONNECT,
     NGX_PROM_FORWARD_SIDES
 } ngx_prom_forward_side_e;
+
+
+typedef struct {
+    ngx_atomic_t                 decisions[NGX_PROM_FORWARD_DECISIONS];
+    ngx_atomic_t                 received;   /* bytes, from clients */
+    ngx_atomic_t                 sent;
+} ngx_prom_forward_side_t;
+
+
+typedef struct {
+    ngx_atomic_t                 requests;   /* that were allowed */
+    ngx_atomic_t                 failures;   /* of these */
+    ngx_atomic_t                 sent;
+    uint16_t                     len;        /* 0: nobody's yet */
+    u_char                       target[NGX_PROM_FORWARD_TARGET];
+} ngx_prom_forward_counter_t;
+
+
+struct ngx_prom_forward_counts_s {
+    ngx_prom_forward_side_t      sides[NGX_PROM_FORWARD_SIDES];
+    ngx_prom_forward_counter_t   other;
+    ngx_prom_forward_counter_t  *targets;    /* mask + 1 */
+    ngx_uint_t                   mask;
+    ngx_atomic_t                 tunnels[NGX_MAX_PROCESSES];   /* open, by the
+                                                   slot of their process */
+};
+
 
 /* at the end of a request or tunnel; bytes to and from the client */
 
