@@ -80,7 +80,7 @@ sub ours
     my $self = bless { port => ++$port, clients => $clients }, $class;
     my $name = "poll-$port";
 
-    config($name, <<"MAIN", <<"HTTP", 12_000);
+    config($name, <<"MAIN", <<"HTTP", 19_900);
 load_module @{[module()]};
 worker_processes $workers;
 MAIN
@@ -214,15 +214,30 @@ sub used
 }
 
 
-# Scrapes COUNT times; see poll.c. Beside what that tells: cpu, microseconds
-# for a scrape of all processes, and busiest, of the one with the most.
+# How many connections each worker has, with the few that are none of clients.
+
+sub connections
+{
+    my ($self) = @_;
+
+    my (undef, @workers) = @{ $self->{pids} };
+
+    return map {
+        scalar grep { (readlink // '') =~ /^socket:/ } glob "/proc/$_/fd/*"
+    } @workers;
+}
+
+
+# Scrapes the first NAMES clients in turn, COUNT times; see poll.c. Beside what
+# that tells: cpu, microseconds for a scrape of all processes, and busiest, of
+# the one with the most.
 
 sub scrape
 {
-    my ($self, $count, $rate, $connections) = @_;
+    my ($self, $count, $rate, $connections, $names) = @_;
 
     my @before = map { used($_) } @{ $self->{pids} };
-    my %got = $self->told("scrape $count $rate $connections $self->{clients}");
+    my %got = $self->told("scrape $count $rate $connections $names");
     my @after = map { used($_) } @{ $self->{pids} };
 
     $got{done} == $count

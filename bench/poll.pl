@@ -13,18 +13,22 @@ use Bench;
 use Polls;
 use Time::HiRes qw(sleep);
 
-use constant MANY => 10_000;
-use constant FEW  => 10;
-use constant BODY => 90_000;
-use constant RATE => 500;      # scrapes a second, where that is given
-use constant PORT => 19190;
+# A client that is scraped has two connections, and a process may have 20,000.
+
+use constant MANY  => 10_000;
+use constant FEW   => 10;
+use constant TURNS => 4000;    # of MANY, that are scraped in turn
+use constant BODY  => 90_000;
+use constant RATE  => 500;     # scrapes a second, where that is given
+use constant AT_ONCE => 32;
+use constant PORT  => 19190;
 
 my $quick   = grep { $_ eq '-q' } @ARGV;
-my $rounds  = $quick ? 3 : 9;
+my $rounds  = $quick ? 3 : 7;
 my $count   = $quick ? 500 : 1000;
 my $missing = Polls::missing();
 
-my (%side, %at_rate, %most, @goals);
+my (%side, %at_rate, %held, %most, @goals);
 
 my @sides = ([ 'PushProx', sub { Polls->theirs(@_) } ],
     [ '1 worker', sub { Polls->ours(@_, 1) } ],
@@ -61,7 +65,7 @@ sub goal
 {
     my ($what, $theirs, $ours, $ratio, $goal, $most) = @_;
 
-    my $met = !defined $ratio ? ''
+    my $met = !defined $ratio || $goal eq '' ? ''
         : ($most ? $ratio >= $goal : $ratio <= $goal) ? 'met' : 'NOT MET';
 
     push @goals, [ $what, $theirs // '', $ours,
@@ -70,7 +74,8 @@ sub goal
 
 
 # Every side at the same time, each with its clients; those that aren't
-# scraped do nothing. In turns, forth and back.
+# scraped do nothing. In turns, forth and back, and what is compared is side by
+# side.
 
 sub all_sides
 {
@@ -84,37 +89,62 @@ sub all_sides
     }
 
     my @names = sort keys %side;
+    my @many = grep { /, @{[MANY]}$/ } @names;
 
-    $side{$_}->scrape($count / 5, RATE, 32) for @names;
+    # connections for pushes are opened, and are where they belong
+
+    for my $side (@side{@names}) {
+        my $names = $side->{clients} < TURNS ? $side->{clients} : TURNS;
+
+        $side->scrape(3 * $names, 0, AT_ONCE, $names);
+    }
 
     for my $round (1 .. $rounds) {
         note("round $round of $rounds");
-        @names = reverse @names;
+        @$_ = reverse @$_ for \(@names, @many);
 
         for (@names) {
-            push @{ $at_rate{$_} }, $side{$_}->scrape($count, RATE, 32);
+            my $side = $side{$_};
+
+            push @{ $at_rate{$_} }, $side->scrape($count, RATE, AT_ONCE,
+                $side->{clients} < TURNS ? $side->{clients} : TURNS);
+            push @{ $held{$_} }, $side->scrape($count, RATE, AT_ONCE, FEW)
+                if $side->{clients} > FEW;
         }
 
-        for (grep { /, @{[FEW]}$/ } @names) {
-            push @{ $most{$_} }, $side{$_}->scrape(3 * $count, 0, 32);
-        }
+        push @{ $most{$_} },
+            $side{$_}->scrape(3 * $count, 0, AT_ONCE, TURNS) for @many;
     }
+
+    $_->{after} = $_->memory for @side{@many};
 }
 
 
 sub memory_table
 {
     print "## Poll: clients that wait\n\nMemory (PSS) of all processes of the "
-        . "proxy, what they share in it; without a client, and with "
-        . MANY . " that hold a poll.\n\n";
+        . "proxy, what they share in it: without a client, with " . MANY
+        . " that hold a poll, and after the scrapes below, when " . TURNS
+        . " of them have a connection for pushes too.\n\n";
 
-    table([ 'proxy', 'no client, MB', 'all, MB', 'a client, bytes' ],
+    table([ 'proxy', 'no client, MB', 'all, MB', 'a client, bytes',
+        'after scrapes, MB' ],
         map {
             my $side = $side{"$_->[0], @{[MANY]}"};
-            [ $_->[0], map({ sprintf '%.1f', $_ / 1024 }
-                $side->{empty}, $side->{full}),
-                sprintf '%.0f', per_client($side) ];
+            my ($empty, $full, $after) = map { sprintf '%.1f', $_ / 1024 }
+                @$side{qw(empty full after)};
+            [ $_->[0], $empty, $full, sprintf('%.0f', per_client($side)),
+                $after ];
         } @sides);
+}
+
+
+sub scrape_row
+{
+    my ($rows, $name, $title) = @_;
+
+    return [ $title, quartiles('%.1f', map { $_->{cpu} } @{ $rows->{$name} }),
+        map { sprintf '%.0f', over_rounds($rows, $_, $name) } qw(median p99) ];
 }
 
 
@@ -122,98 +152,121 @@ sub scrape_table
 {
     print "## Poll: scrapes of ", BODY, " bytes\n\n", RATE,
         " a second, $rounds rounds of $count each, in turns; medians, of CPU "
-        . "also what the middle half is between. Microseconds.\n\n";
+        . "also what the middle half is between. Of " . MANY . " clients "
+        . TURNS . " are scraped in turn, or always the same " . FEW
+        . ". Microseconds.\n\n";
 
     table([ 'proxy, clients', 'CPU of the proxy', 'answer after', '99 %' ],
-        map {
-            my $name = $_;
-            [ $name, quartiles('%.1f',
-                map { $_->{cpu} } @{ $at_rate{$name} }),
-                map { my $figure = $_;
-                    sprintf '%.0f', over_rounds(\%at_rate, $figure, $name) }
-                    qw(median p99) ];
-        } map { my $c = $_; map { "$_->[0], $c" } @sides } FEW, MANY);
+        map({ scrape_row(\%at_rate, "$_->[0], @{[FEW]}",
+            "$_->[0], @{[FEW]}") } @sides),
+        map({ scrape_row(\%at_rate, "$_->[0], @{[MANY]}",
+            "$_->[0], @{[MANY]}") } @sides),
+        map({ scrape_row(\%held, "$_->[0], @{[MANY]}",
+            "$_->[0], @{[FEW]} of @{[MANY]}") } @sides));
 
-    print "As many as can be, by 32 connections, ", FEW, " clients. The CPUs "
-        . "are shared with the clients and the scrapers; what the proxy alone "
-        . "could do is told by the CPU of its busiest process.\n\n";
+    print "As many as can be, @{[AT_ONCE]} at once, " . TURNS . " of " . MANY
+        . " clients in turn. The CPUs are shared with the clients and the "
+        . "scrapers; what the proxy could do with a CPU for each worker is "
+        . "told by the CPU of its busiest one.\n\n";
 
     table([ 'proxy', 'scrapes a second', 'CPU of the proxy, microseconds',
-        'of its busiest process', 'scrapes in a second of that' ],
+        'of its busiest process', 'scrapes in a second of that',
+        'connections of each' ],
         map {
-            my $name = "$_->[0], @{[FEW]}";
+            my $name = "$_->[0], @{[MANY]}";
+            my $theirs = $_->[0] eq 'PushProx';
             [ $_->[0], map({ sprintf '%.0f', over_rounds(\%most, $_, $name) }
                 qw(rate cpu busiest)),
-                $_->[0] eq 'PushProx' ? ''
-                    : sprintf '%.0f', 1e6 / over_rounds(\%most, 'busiest',
-                        $name) ];
+                $theirs ? '' : sprintf('%.0f',
+                    1e6 / over_rounds(\%most, 'busiest', $name)),
+                $theirs ? '' : join ' + ', $side{$name}->connections ];
         } @sides);
+}
+
+
+sub figures
+{
+    my ($rows, $figure, @names) = @_;
+
+    return join ' / ', map { sprintf '%.0f', over_rounds($rows, $figure, $_) }
+        @names;
 }
 
 
 sub proxy_goals
 {
-    my ($one, $two) = map { "$_, @{[FEW]}" } '1 worker', '2 workers';
-    my $theirs = "PushProx, @{[FEW]}";
+    my ($few, $many) = ({}, {});
 
-    for my $workers ('1 worker', '2 workers') {
-        my $bytes = per_client($side{"$workers, @{[MANY]}"});
-        my $other = $missing ? undef
-            : per_client($side{"PushProx, @{[MANY]}"});
-
-        push @goals, [ "bytes for a client that waits, $workers",
-            defined $other ? sprintf '%.0f', $other : '',
-            sprintf('%.0f', $bytes),
-            defined $other ? sprintf '%.3f', $bytes / $other : '', '7168',
-            $bytes <= 7168 ? 'met' : 'NOT MET' ];
+    for my $workers ('PushProx', '1 worker', '2 workers') {
+        $few->{$workers} = "$workers, @{[FEW]}";
+        $many->{$workers} = "$workers, @{[MANY]}";
     }
 
-    for ([ '1 worker', $one ], [ '2 workers', $two ]) {
-        my ($workers, $name) = @$_;
+    my @ours = ('1 worker', '2 workers');
 
-        for ([ 'CPU for a scrape', 'cpu', 0.333 ],
-            [ 'answer after', 'median', 0.5 ])
-        {
-            my ($what, $figure, $goal) = @$_;
-            my ($his, $own) = map {
-                $at_rate{$_} ? over_rounds(\%at_rate, $figure, $_) : undef
-            } $theirs, $name;
+    for my $workers (@ours) {
+        my $bytes = per_client($side{$many->{$workers}});
+        my $theirs = $missing ? undef : per_client($side{$many->{PushProx}});
 
-            goal("$what, $workers, microseconds",
-                defined $his ? sprintf('%.0f', $his) : undef,
-                sprintf('%.0f', $own), $missing ? undef
-                    : over_rounds(\%at_rate, $figure, $name, $theirs), $goal);
-        }
+        push @goals, [ "bytes for a client that waits, $workers",
+            defined $theirs ? sprintf '%.0f', $theirs : '',
+            sprintf('%.0f', $bytes),
+            defined $theirs ? sprintf '%.3f', $bytes / $theirs : '', '7168',
+            $bytes <= 7168 ? 'met' : 'NOT MET' ];
     }
 
     # theirs needs less for each, the more there are
 
-    for my $name ($one, $two) {
-        my ($workers) = split /,/, $name;
+    for ([ 'CPU for a scrape', \%at_rate, $few, 'cpu', 0.333 ],
+        [ 'CPU for one of as many as can be', \%most, $many, 'cpu', 0.333 ],
+        [ 'answer after', \%at_rate, $few, 'median', 0.5 ])
+    {
+        my ($what, $rows, $names, $figure, $goal) = @$_;
 
-        goal("CPU for a scrape of as many as can be, $workers",
-            $missing ? undef : sprintf('%.0f', over_rounds(\%most, 'cpu',
-                $theirs)),
-            sprintf('%.0f', over_rounds(\%most, 'cpu', $name)), $missing
-                ? undef : over_rounds(\%most, 'cpu', $name, $theirs), 0.333);
+        for my $workers (@ours) {
+            my ($theirs, $name) = @$names{'PushProx', $workers};
+
+            goal("$what, $workers, microseconds",
+                $missing ? undef : figures($rows, $figure, $theirs),
+                figures($rows, $figure, $name), $missing ? undef
+                    : over_rounds($rows, $figure, $name, $theirs), $goal);
+        }
     }
 
-    goal('scrapes in a second, 2 workers / 1', undef,
-        sprintf('%.0f / %.0f', map { over_rounds(\%most, 'rate', $_) }
-            $two, $one), over_rounds(\%most, 'rate', $two, $one), 1.6, 1);
+    my ($one, $two) = @$many{@ours};
 
-    goal('the same, by the busiest worker', undef,
-        sprintf('%.0f / %.0f', map { 1e6 / over_rounds(\%most, 'busiest', $_) }
-            $two, $one), over_rounds(\%most, 'busiest', $one, $two), 1.6, 1);
+    goal('scrapes in a second of the busiest worker, 2 workers / 1', undef,
+        join(' / ', map { sprintf '%.0f', 1e6 / over_rounds(\%most,
+            'busiest', $_) } $two, $one),
+        over_rounds(\%most, 'busiest', $one, $two), 1.6, 1);
+    goal('scrapes in a second by the clock, beside all the others', undef,
+        figures(\%most, 'rate', $two, $one),
+        over_rounds(\%most, 'rate', $two, $one), '');
 
-    for my $workers ('1 worker', '2 workers') {
+    for my $workers (@ours) {
+        my @names = ($many->{$workers}, $few->{$workers});
+        my @theirs = ($many->{PushProx}, $few->{PushProx});
+
         goal("CPU for a scrape, $workers, @{[MANY]} clients / @{[FEW]}",
-            $missing ? undef : sprintf('%.3f', over_rounds(\%at_rate, 'cpu',
-                "PushProx, @{[MANY]}", $theirs)),
-            sprintf('%.0f / %.0f', map {
-                over_rounds(\%at_rate, 'cpu', "$workers, $_") } MANY, FEW),
-            over_rounds(\%at_rate, 'cpu', map { "$workers, $_" } MANY, FEW),
-            1.2);
+            $missing ? undef : figures(\%at_rate, 'cpu', @theirs)
+                . sprintf(', %.3f', over_rounds(\%at_rate, 'cpu', @theirs)),
+            figures(\%at_rate, 'cpu', @names),
+            over_rounds(\%at_rate, 'cpu', @names), 1.2);
+    }
+
+    # what it costs that others wait, and no memory that is met seldom
+
+    $at_rate{"held, $_"} = $held{$_} for values %$many;
+
+    for my $workers (@ours) {
+        my @names = ("held, $many->{$workers}", $few->{$workers});
+        my @theirs = ("held, $many->{PushProx}", $few->{PushProx});
+
+        goal("the same, always the same @{[FEW]} of @{[MANY]}, $workers",
+            $missing ? undef : figures(\%at_rate, 'cpu', @theirs)
+                . sprintf(', %.3f', over_rounds(\%at_rate, 'cpu', @theirs)),
+            figures(\%at_rate, 'cpu', @names),
+            over_rounds(\%at_rate, 'cpu', @names), '');
     }
 }
 

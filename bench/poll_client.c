@@ -1,6 +1,9 @@
 /*
  * Clients: each holds a poll, as PushProx's does, and asks again as soon as it
- * has got a scrape; pushes go by connections that the clients share.
+ * has got a scrape.  A push goes by a connection of the client's own, which is
+ * opened when there is none that is idle, and kept: a client that is scraped
+ * has one for polls and one for pushes, as the real ones have by the pools of
+ * Go and of libcurl.  One that is never scraped has its poll alone.
  */
 
 
@@ -18,12 +21,13 @@ static void poll_held_later(poll_conn_t *c, double delay);
 static void poll_held_send(poll_conn_t *c);
 static void poll_held_as(poll_conn_t *c, const char *name);
 static void poll_held_request(poll_conn_t *c, const char *text);
-static poll_conn_t *poll_push_conn(void);
+static poll_conn_t *poll_push_conn(unsigned number);
+static void poll_push_idle(poll_conn_t *c);
 
 
-static poll_conn_t  *poll_held;       /* as many as there are clients */
-static poll_conn_t  *poll_idle;       /* connections for pushes */
-static poll_conn_t  *poll_pushing[256];
+static poll_conn_t   *poll_held;      /* as many as there are clients */
+static poll_conn_t  **poll_idle;      /* by client: connections for pushes */
+static poll_conn_t   *poll_pushing[256];
 
 
 void
@@ -33,8 +37,9 @@ poll_clients_start(unsigned first, unsigned last)
 
     if (poll_held == NULL) {
         poll_held = calloc(poll_options.clients, sizeof(poll_conn_t));
+        poll_idle = calloc(poll_options.clients, sizeof(poll_conn_t *));
 
-        if (poll_held == NULL) {
+        if (poll_held == NULL || poll_idle == NULL) {
             perror("poll: calloc()");
             exit(1);
         }
@@ -203,7 +208,7 @@ poll_held_request(poll_conn_t *c, const char *text)
         return;
     }
 
-    push = poll_push_conn();
+    push = poll_push_conn(number);
     if (push == NULL) {
         return;
     }
@@ -255,15 +260,17 @@ poll_held_request(poll_conn_t *c, const char *text)
 }
 
 
+/* the one that was used last, as both pools have it */
+
 static poll_conn_t *
-poll_push_conn(void)
+poll_push_conn(unsigned number)
 {
     poll_conn_t  *c;
 
-    c = poll_idle;
+    c = poll_idle[number];
 
     if (c) {
-        poll_idle = c->next;
+        poll_idle[number] = c->next;
 
     } else {
         c = calloc(1, sizeof(poll_conn_t));
@@ -273,11 +280,11 @@ poll_push_conn(void)
 
         c->fd = -1;
         c->kind = POLL_PUSH;
+        c->number = number;
     }
 
     if (c->fd == -1 && poll_connect(c) == -1) {
-        c->next = poll_idle;
-        poll_idle = c;
+        poll_push_idle(c);
         return NULL;
     }
 
@@ -286,6 +293,14 @@ poll_push_conn(void)
     poll_pushing[rand() % 256] = c;
 
     return c;
+}
+
+
+static void
+poll_push_idle(poll_conn_t *c)
+{
+    c->next = poll_idle[c->number];
+    poll_idle[c->number] = c;
 }
 
 
@@ -313,8 +328,7 @@ poll_push_event(poll_conn_t *c, uint32_t events)
         /* an idle one is in its list, and stays there */
 
         if (busy) {
-            c->next = poll_idle;
-            poll_idle = c;
+            poll_push_idle(c);
         }
 
         return;
@@ -341,8 +355,7 @@ poll_push_event(poll_conn_t *c, uint32_t events)
 
     if (busy) {
         c->busy = 0;
-        c->next = poll_idle;
-        poll_idle = c;
+        poll_push_idle(c);
     }
 }
 
@@ -362,8 +375,7 @@ poll_client_break(unsigned random)
         }
 
         poll_close(c, random & 2);
-        c->next = poll_idle;
-        poll_idle = c;
+        poll_push_idle(c);
 
         return;
     }

@@ -1,7 +1,9 @@
 /*
  * Scrapers: as Prometheus with a proxy_url, absolute URIs on connections that
- * are kept. Each answer is looked at: it must be the target's, and of the
- * scrape that asked for it.
+ * are kept.  These are a job's: the next scrape, of whatever target, goes by
+ * the one that was used last, as by Go's http.Transport, for which all targets
+ * behind a proxy are one place.  Each answer is looked at: it must be the
+ * target's, and of the scrape that asked for it.
  */
 
 
@@ -28,6 +30,7 @@ static void poll_scrape_finish(poll_conn_t *c);
 static poll_conn_t  *poll_scrapers;
 static poll_conn_t  *poll_free;
 static unsigned      poll_connections;
+static unsigned      poll_most;       /* of them at once */
 static unsigned      poll_names;
 static double        poll_interval, poll_due, poll_begin, poll_last;
 static double       *poll_took;
@@ -77,6 +80,7 @@ poll_scrape_start(uint64_t count, double rate, unsigned connections,
     memset(&poll_counts, 0, sizeof(poll_counts));
 
     poll_names = names;
+    poll_most = connections;
     poll_interval = rate > 0 ? 1 / rate : 0;
     poll_begin = poll_due = poll_last = poll_now();
     poll_counts.left = count;
@@ -91,7 +95,9 @@ poll_scrape_tick(double now)
     unsigned      i;
     poll_conn_t  *c;
 
-    while (poll_counts.left && poll_free && now >= poll_due) {
+    while (poll_counts.left && poll_free && poll_counts.running < poll_most
+           && now >= poll_due)
+    {
         c = poll_free;
 
         if (c->fd == -1 && poll_connect(c) == -1) {

@@ -138,12 +138,6 @@ keys_file_new(char *text, size_t len, keys_file_errors_t *errors)
     keys_file_t      *file;
     ngx_prom_line_t   pl;
 
-    memset(&pl, 0, sizeof(ngx_prom_line_t));
-
-    pl.error = keys_file_error;
-    pl.data = errors;
-    pl.errors = &errors->errors;
-
     file = calloc(1, sizeof(keys_file_t));
     if (file == NULL) {
         free(text);
@@ -152,7 +146,10 @@ keys_file_new(char *text, size_t len, keys_file_errors_t *errors)
 
     file->text = text;
 
-    if (text == NULL || !ngx_prom_lines_start(&pl, text, len)) {
+    if (text == NULL
+        || !ngx_prom_lines_start(&pl, text, len, keys_file_error, errors,
+                                 &errors->errors))
+    {
         return file;
     }
 

@@ -77,7 +77,8 @@ struct ngx_http_prom_metrics_family_s {
 
     ngx_http_prom_metrics_pt     write;
     size_t                       size;        /* at most, of what it writes */
-    size_t                       offset;      /* of a number in the page */
+    size_t                       offset;      /* of the number in what the
+                                                 writer looks at */
     ngx_http_prom_metrics_walk_e walk;
 };
 
@@ -100,6 +101,12 @@ struct ngx_http_prom_metrics_s {
     uint64_t                     size;
     uint64_t                     used;
     uint64_t                     capacity;
+    uint64_t                     logins;
+    uint64_t                     hosts;
+    uint64_t                     hosts_failures;
+    uint64_t                     hosts_successful;
+    uint64_t                     clients;
+    uint64_t                     clients_max;
 
     ngx_http_prom_board_t       *board;       /* or NULL */
     ngx_prom_tunnels_head_t      head;
@@ -133,6 +140,11 @@ u_char *ngx_http_prom_metrics_sample(u_char *p, ngx_http_prom_metrics_t *m,
     const ngx_http_prom_metrics_family_t *family, const char *suffix,
     const char *label);
 
+/* the sample of a number of the page, which is a uint64_t at the offset */
+
+u_char *ngx_http_prom_metrics_number(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family);
+
 /* decimals as far as there are any: 5, 0.05, 1.234 */
 
 u_char *ngx_http_prom_metrics_seconds(u_char *p, uint64_t ms);
@@ -148,15 +160,9 @@ void ngx_http_prom_metrics_board(ngx_http_prom_metrics_t *m);
 
 u_char *ngx_http_prom_metrics_sessions(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
-u_char *ngx_http_prom_metrics_logins(u_char *p,
-    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 u_char *ngx_http_prom_metrics_refused(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 u_char *ngx_http_prom_metrics_hosts(u_char *p,
-    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
-u_char *ngx_http_prom_metrics_hosts_failures(u_char *p,
-    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
-u_char *ngx_http_prom_metrics_hosts_successful(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 u_char *ngx_http_prom_metrics_hosts_loaded(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
@@ -166,36 +172,22 @@ u_char *ngx_http_prom_metrics_tunnel_connected(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 u_char *ngx_http_prom_metrics_tunnel_login(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
-u_char *ngx_http_prom_metrics_tunnel_logins(u_char *p,
+u_char *ngx_http_prom_metrics_tunnel_number(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 u_char *ngx_http_prom_metrics_tunnel_info(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 
 /* ngx_http_prom_metrics_poll.c: families of poll clients */
 
-u_char *ngx_http_prom_metrics_poll_clients(u_char *p,
-    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
-u_char *ngx_http_prom_metrics_poll_clients_max(u_char *p,
-    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 u_char *ngx_http_prom_metrics_poll_requests(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 u_char *ngx_http_prom_metrics_poll_durations(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 u_char *ngx_http_prom_metrics_poll_failures(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
-u_char *ngx_http_prom_metrics_poll_hops(u_char *p,
-    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
-u_char *ngx_http_prom_metrics_poll_bytes(u_char *p,
-    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
-u_char *ngx_http_prom_metrics_poll_refused(u_char *p,
-    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
-u_char *ngx_http_prom_metrics_poll_connected(u_char *p,
+u_char *ngx_http_prom_metrics_poll_counter(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 u_char *ngx_http_prom_metrics_poll_since(u_char *p,
-    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
-u_char *ngx_http_prom_metrics_poll_held(u_char *p,
-    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
-u_char *ngx_http_prom_metrics_poll_scrapes(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 u_char *ngx_http_prom_metrics_poll_info(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);

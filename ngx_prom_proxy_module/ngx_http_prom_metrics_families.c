@@ -21,8 +21,6 @@ typedef struct {
 
 static u_char *ngx_http_prom_metrics_build(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
-static u_char *ngx_http_prom_metrics_number(u_char *p,
-    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 static u_char *ngx_http_prom_metrics_reloads(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 static u_char *ngx_http_prom_metrics_loaded(u_char *p,
@@ -177,8 +175,9 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
     { ngx_string("monitoring_proxy_logins_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "",
       "Logins by a key of a host or by the shared one.",
-      ngx_http_prom_metrics_logins,
-      NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_BOARD },
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, logins), NGX_HTTP_PROM_METRICS_BOARD },
 
     { ngx_string("monitoring_proxy_logins_refused_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "",
@@ -191,19 +190,24 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       NGX_HTTP_PROM_METRICS_GAUGE, "",
       "Hosts of the hosts file that is in use.",
       ngx_http_prom_metrics_hosts,
-      NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_BOARD },
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, hosts), NGX_HTTP_PROM_METRICS_BOARD },
 
     { ngx_string("monitoring_proxy_hosts_reload_failures_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "",
       "Changes of the hosts file that were refused while running.",
-      ngx_http_prom_metrics_hosts_failures,
-      NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_BOARD },
+      ngx_http_prom_metrics_hosts,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, hosts_failures),
+      NGX_HTTP_PROM_METRICS_BOARD },
 
     { ngx_string("monitoring_proxy_hosts_last_reload_successful"),
       NGX_HTTP_PROM_METRICS_GAUGE, "",
       "Whether the hosts file was taken when it was last read.",
-      ngx_http_prom_metrics_hosts_successful,
-      NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_BOARD },
+      ngx_http_prom_metrics_hosts,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, hosts_successful),
+      NGX_HTTP_PROM_METRICS_BOARD },
 
     { ngx_string("monitoring_proxy_hosts_last_reload_success_timestamp_"
                  "seconds"),
@@ -224,15 +228,17 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
     { ngx_string("monitoring_proxy_poll_clients"),
       NGX_HTTP_PROM_METRICS_GAUGE, "",
       "Clients that poll, or did not long ago.",
-      ngx_http_prom_metrics_poll_clients,
-      NGX_HTTP_PROM_METRICS_SAMPLE, 0,
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, clients),
       NGX_HTTP_PROM_METRICS_POLLS },
 
     { ngx_string("monitoring_proxy_poll_clients_max"),
       NGX_HTTP_PROM_METRICS_GAUGE, "",
       "Clients that there may be.",
-      ngx_http_prom_metrics_poll_clients_max,
-      NGX_HTTP_PROM_METRICS_SAMPLE, 0,
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, clients_max),
       NGX_HTTP_PROM_METRICS_POLLS },
 
     { ngx_string("monitoring_proxy_poll_requests_total"),
@@ -261,22 +267,23 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
     { ngx_string("monitoring_proxy_poll_hops_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "",
       "Requests that were passed on to the worker they concern.",
-      ngx_http_prom_metrics_poll_hops,
-      NGX_HTTP_PROM_METRICS_SAMPLE, 0,
-      NGX_HTTP_PROM_METRICS_POLLS },
+      ngx_http_prom_metrics_poll_counter,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_prom_poll_counters_t, hops), NGX_HTTP_PROM_METRICS_POLLS },
 
     { ngx_string("monitoring_proxy_poll_body_bytes_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "bytes",
       "Bytes of the bodies that clients have answered scrapes with.",
-      ngx_http_prom_metrics_poll_bytes,
-      NGX_HTTP_PROM_METRICS_SAMPLE, 0,
-      NGX_HTTP_PROM_METRICS_POLLS },
+      ngx_http_prom_metrics_poll_counter,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_prom_poll_counters_t, bytes), NGX_HTTP_PROM_METRICS_POLLS },
 
     { ngx_string("monitoring_proxy_poll_refused_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "",
       "Polls that were refused: too many clients, or a foreign name.",
-      ngx_http_prom_metrics_poll_refused,
-      NGX_HTTP_PROM_METRICS_SAMPLE, 0,
+      ngx_http_prom_metrics_poll_counter,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_prom_poll_counters_t, refused),
       NGX_HTTP_PROM_METRICS_POLLS },
 
     /* these wait for a look at each target, so others go before them */
@@ -360,8 +367,9 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
     { ngx_string("monitoring_proxy_tunnel_logins_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "",
       "Logins of the host of the target.",
-      ngx_http_prom_metrics_tunnel_logins,
-      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0, NGX_HTTP_PROM_METRICS_TUNNEL },
+      ngx_http_prom_metrics_tunnel_number,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1),
+      offsetof(ngx_http_prom_tunnel_t, logins), NGX_HTTP_PROM_METRICS_TUNNEL },
 
     { ngx_string("monitoring_proxy_tunnel_info"),
       NGX_HTTP_PROM_METRICS_INFO, "",
@@ -376,7 +384,7 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
     { ngx_string("monitoring_proxy_poll_client_connected"),
       NGX_HTTP_PROM_METRICS_GAUGE, "",
       "Whether the client polls, or was answered and polls again soon.",
-      ngx_http_prom_metrics_poll_connected,
+      ngx_http_prom_metrics_tunnel_connected,
       NGX_HTTP_PROM_METRICS_SAMPLES(1), 0,
       NGX_HTTP_PROM_METRICS_POLL },
 
@@ -391,16 +399,16 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
     { ngx_string("monitoring_proxy_poll_client_polls"),
       NGX_HTTP_PROM_METRICS_GAUGE, "",
       "Polls of the client that are held.",
-      ngx_http_prom_metrics_poll_held,
-      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0,
-      NGX_HTTP_PROM_METRICS_POLL },
+      ngx_http_prom_metrics_tunnel_number,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1),
+      offsetof(ngx_http_prom_tunnel_t, polls), NGX_HTTP_PROM_METRICS_POLL },
 
     { ngx_string("monitoring_proxy_poll_client_scrapes_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "",
       "Scrapes that were handed to the client.",
-      ngx_http_prom_metrics_poll_scrapes,
-      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0,
-      NGX_HTTP_PROM_METRICS_POLL },
+      ngx_http_prom_metrics_tunnel_number,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1),
+      offsetof(ngx_http_prom_tunnel_t, handed), NGX_HTTP_PROM_METRICS_POLL },
 
     { ngx_string("monitoring_proxy_poll_client_info"),
       NGX_HTTP_PROM_METRICS_INFO, "",
@@ -448,19 +456,6 @@ ngx_http_prom_metrics_build(u_char *p, ngx_http_prom_metrics_t *m,
                                      "version=\"" NGX_PROM_VERSION "\","
                                      "nginx=\"" NGINX_VERSION "\"");
     return ngx_sprintf(p, "1\n");
-}
-
-
-static u_char *
-ngx_http_prom_metrics_number(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    uint64_t  *n;
-
-    n = (uint64_t *) ((u_char *) m + family->offset);
-
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%uL\n", *n);
 }
 
 
@@ -656,6 +651,19 @@ ngx_http_prom_metrics_sample(u_char *p, ngx_http_prom_metrics_t *m,
     *p++ = ' ';
 
     return p;
+}
+
+
+u_char *
+ngx_http_prom_metrics_number(u_char *p, ngx_http_prom_metrics_t *m,
+    const ngx_http_prom_metrics_family_t *family)
+{
+    uint64_t  *n;
+
+    n = (uint64_t *) ((u_char *) m + family->offset);
+
+    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
+    return ngx_sprintf(p, "%uL\n", *n);
 }
 
 

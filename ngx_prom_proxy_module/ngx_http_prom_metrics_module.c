@@ -172,6 +172,8 @@ ngx_http_prom_metrics_handler(ngx_http_request_t *r)
 
     if (poll->zone) {
         m->polls = ngx_http_prom_proxy_polls(poll->zone);
+        m->clients = ngx_prom_poll_count(m->polls);
+        m->clients_max = ngx_prom_poll_limit(m->polls);
     }
 
     m->board = ngx_http_prom_tunnels_board(r);

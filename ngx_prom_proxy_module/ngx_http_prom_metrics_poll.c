@@ -31,24 +31,6 @@ static const char  *ngx_http_prom_metrics_poll_codes[] = {
 
 
 u_char *
-ngx_http_prom_metrics_poll_clients(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%ui\n", ngx_prom_poll_count(m->polls));
-}
-
-
-u_char *
-ngx_http_prom_metrics_poll_clients_max(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%ui\n", ngx_prom_poll_limit(m->polls));
-}
-
-
-u_char *
 ngx_http_prom_metrics_poll_requests(u_char *p, ngx_http_prom_metrics_t *m,
     const ngx_http_prom_metrics_family_t *family)
 {
@@ -142,42 +124,16 @@ ngx_http_prom_metrics_poll_failures(u_char *p, ngx_http_prom_metrics_t *m,
 
 
 u_char *
-ngx_http_prom_metrics_poll_hops(u_char *p, ngx_http_prom_metrics_t *m,
+ngx_http_prom_metrics_poll_counter(u_char *p, ngx_http_prom_metrics_t *m,
     const ngx_http_prom_metrics_family_t *family)
 {
+    ngx_atomic_t  *n;
+
+    n = (ngx_atomic_t *) ((u_char *) ngx_prom_poll_zone_counters(m->polls)
+                          + family->offset);
+
     p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%uA\n",
-                       ngx_prom_poll_zone_counters(m->polls)->hops);
-}
-
-
-u_char *
-ngx_http_prom_metrics_poll_bytes(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%uA\n",
-                       ngx_prom_poll_zone_counters(m->polls)->bytes);
-}
-
-
-u_char *
-ngx_http_prom_metrics_poll_refused(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%uA\n",
-                       ngx_prom_poll_zone_counters(m->polls)->refused);
-}
-
-
-u_char *
-ngx_http_prom_metrics_poll_connected(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%d\n",
-                       m->tunnel.state == NGX_HTTP_PROM_TUNNEL_CONNECTED);
+    return ngx_sprintf(p, "%uA\n", *n);
 }
 
 
@@ -192,24 +148,6 @@ ngx_http_prom_metrics_poll_since(u_char *p, ngx_http_prom_metrics_t *m,
     p = ngx_http_prom_metrics_sample(p, m, family, "", "");
     p = ngx_http_prom_metrics_seconds(p, m->tunnel.since);
     return ngx_sprintf(p, "\n");
-}
-
-
-u_char *
-ngx_http_prom_metrics_poll_held(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%uD\n", m->tunnel.polls);
-}
-
-
-u_char *
-ngx_http_prom_metrics_poll_scrapes(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%uD\n", m->tunnel.handed);
 }
 
 

@@ -13,6 +13,11 @@ void
 ngx_http_prom_metrics_board(ngx_http_prom_metrics_t *m)
 {
     m->hosted = (ngx_http_prom_tunnels_head(m->board, &m->head) == NGX_OK);
+
+    m->logins = m->head.logins;
+    m->hosts = m->head.hosts;
+    m->hosts_failures = m->head.failures;
+    m->hosts_successful = !m->head.failed;
 }
 
 
@@ -25,15 +30,6 @@ ngx_http_prom_metrics_sessions(u_char *p, ngx_http_prom_metrics_t *m,
 
     p = ngx_http_prom_metrics_sample(p, m, family, "", "key=\"shared\"");
     return ngx_sprintf(p, "%uD\n", m->head.shared);
-}
-
-
-u_char *
-ngx_http_prom_metrics_logins(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%uL\n", m->head.logins);
 }
 
 
@@ -57,38 +53,7 @@ u_char *
 ngx_http_prom_metrics_hosts(u_char *p, ngx_http_prom_metrics_t *m,
     const ngx_http_prom_metrics_family_t *family)
 {
-    if (!m->hosted) {
-        return p;
-    }
-
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%uD\n", m->head.hosts);
-}
-
-
-u_char *
-ngx_http_prom_metrics_hosts_failures(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    if (!m->hosted) {
-        return p;
-    }
-
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%uL\n", m->head.failures);
-}
-
-
-u_char *
-ngx_http_prom_metrics_hosts_successful(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    if (!m->hosted) {
-        return p;
-    }
-
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%d\n", m->head.failed == 0);
+    return m->hosted ? ngx_http_prom_metrics_number(p, m, family) : p;
 }
 
 
@@ -148,11 +113,15 @@ ngx_http_prom_metrics_tunnel_login(u_char *p, ngx_http_prom_metrics_t *m,
 
 
 u_char *
-ngx_http_prom_metrics_tunnel_logins(u_char *p, ngx_http_prom_metrics_t *m,
+ngx_http_prom_metrics_tunnel_number(u_char *p, ngx_http_prom_metrics_t *m,
     const ngx_http_prom_metrics_family_t *family)
 {
+    uint32_t  *n;
+
+    n = (uint32_t *) ((u_char *) &m->tunnel + family->offset);
+
     p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%uD\n", m->tunnel.logins);
+    return ngx_sprintf(p, "%uD\n", *n);
 }
 
 

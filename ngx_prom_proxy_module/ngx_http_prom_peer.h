@@ -1,5 +1,5 @@
 /*
- * The idle connections of the balancer, by target.
+ * A balancer's idle connections, by target, and its upstreams.
  */
 
 
@@ -61,6 +61,21 @@ ngx_int_t ngx_http_prom_peer_cache_put(ngx_http_prom_peer_cache_t *cache,
 
 char *ngx_http_prom_peer_set(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_prom_peer_cache_t *cache, ngx_http_upstream_init_pt init);
+
+/*
+ * What init makes sure of: that it is still its upstream's, and that there is
+ * nothing which would take the upstream for another.  Returns NGX_ERROR after
+ * a mistake, which was told.
+ */
+
+ngx_int_t ngx_http_prom_peer_alone(ngx_conf_t *cf,
+    ngx_http_upstream_srv_conf_t *us, const char *directive,
+    ngx_http_upstream_init_pt init);
+
+/* once all upstreams were made: makes init_peer that of those with init */
+
+void ngx_http_prom_peer_unwrap(ngx_conf_t *cf, ngx_http_upstream_init_pt init,
+    ngx_http_upstream_init_peer_pt init_peer);
 
 
 #endif /* _NGX_HTTP_PROM_PEER_H_INCLUDED_ */

@@ -438,27 +438,12 @@ ngx_http_prom_peer_init_upstream(ngx_conf_t *cf,
 {
     ngx_http_prom_peer_srv_conf_t  *pscf;
 
-    if (us->peer.init_upstream != ngx_http_prom_peer_init_upstream) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"prom_proxy_peer\" in upstream \"%V\" keeps "
-                      "connections itself, and stands for itself: no "
-                      "\"keepalive\" or other balancer is allowed there",
-                      &us->host);
+    if (ngx_http_prom_peer_alone(cf, us, "prom_proxy_peer",
+                                 ngx_http_prom_peer_init_upstream)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
-
-#if (NGX_HTTP_UPSTREAM_ZONE)
-
-    /* its init copies the peers of nginx's own balancer */
-
-    if (us->shm_zone) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"zone\" is of no use with \"prom_proxy_peer\" "
-                      "in upstream \"%V\"", &us->host);
-        return NGX_ERROR;
-    }
-
-#endif
 
     us->peer.init = ngx_http_prom_peer_init;
 
@@ -471,24 +456,8 @@ ngx_http_prom_peer_init_upstream(ngx_conf_t *cf,
 static ngx_int_t
 ngx_http_prom_peer_postconfiguration(ngx_conf_t *cf)
 {
-    ngx_uint_t                       i;
-    ngx_http_upstream_srv_conf_t   **uscfp;
-    ngx_http_upstream_main_conf_t   *umcf;
-
-    /*
-     * From 1.29.7 nginx wraps every upstream in its own "keepalive", which
-     * looks at the address alone: two TLS identities there would share.
-     */
-
-    umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
-    uscfp = umcf->upstreams.elts;
-
-    for (i = 0; i < umcf->upstreams.nelts; i++) {
-
-        if (uscfp[i]->peer.init_upstream == ngx_http_prom_peer_init_upstream) {
-            uscfp[i]->peer.init = ngx_http_prom_peer_init;
-        }
-    }
+    ngx_http_prom_peer_unwrap(cf, ngx_http_prom_peer_init_upstream,
+                              ngx_http_prom_peer_init);
 
     return NGX_OK;
 }

@@ -12,6 +12,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_prom_conf.h"
 #include "ngx_http_prom_poll.h"
 
 #if (NGX_HTTP_SSL)
@@ -340,19 +341,7 @@ ngx_http_prom_poll_certificate_copy(ASN1_STRING *text, ngx_str_t *name,
 static ngx_int_t
 ngx_http_prom_poll_auth_add_variables(ngx_conf_t *cf)
 {
-    ngx_http_variable_t  *var, *v;
-
-    for (v = ngx_http_prom_poll_auth_vars; v->name.len; v++) {
-        var = ngx_http_add_variable(cf, &v->name, v->flags);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
-
-        var->get_handler = v->get_handler;
-        var->data = v->data;
-    }
-
-    return NGX_OK;
+    return ngx_http_prom_conf_variables(cf, ngx_http_prom_poll_auth_vars);
 }
 
 

@@ -8,6 +8,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_prom_conf.h"
 #include "ngx_http_prom_poll.h"
 
 
@@ -473,7 +474,6 @@ ngx_http_prom_poll_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_prom_poll_main_conf_t *pmcf = conf;
 
-    ssize_t      size;
     ngx_int_t    n;
     ngx_str_t   *value, s;
     ngx_uint_t   i;
@@ -482,29 +482,16 @@ ngx_http_prom_poll_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
+    pmcf->zone = ngx_http_prom_conf_zone(cf, NGX_HTTP_PROM_POLL_ZONE_MIN,
+                                         &ngx_http_prom_poll_module);
+    if (pmcf->zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    pmcf->zone->init = ngx_http_prom_poll_init_zone;
+    pmcf->zone->data = pmcf;
+
     value = cf->args->elts;
-
-    if (value[1].len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid zone name \"%V\"", &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    size = ngx_parse_size(&value[2]);
-
-    if (size == NGX_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid zone size \"%V\"", &value[2]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (size < (ssize_t) NGX_HTTP_PROM_POLL_ZONE_MIN) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "zone \"%V\" is too small, at least %uz bytes "
-                           "are needed", &value[1],
-                           (size_t) NGX_HTTP_PROM_POLL_ZONE_MIN);
-        return NGX_CONF_ERROR;
-    }
 
     pmcf->limits.clients = 10000;
     pmcf->limits.timeout = 5 * 60 * 1000;
@@ -540,15 +527,6 @@ ngx_http_prom_poll_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         goto invalid;
     }
-
-    pmcf->zone = ngx_shared_memory_add(cf, &value[1], size,
-                                       &ngx_http_prom_poll_module);
-    if (pmcf->zone == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    pmcf->zone->init = ngx_http_prom_poll_init_zone;
-    pmcf->zone->data = pmcf;
 
     return NGX_CONF_OK;
 

@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_prom_conf.h"
 #include "ngx_prom_file.h"
 #include "ngx_prom_owners.h"
 #include "ngx_prom_lock.h"
@@ -517,19 +518,7 @@ ngx_http_prom_tokens_log(ngx_array_t *errors, ngx_uint_t level,
 static ngx_int_t
 ngx_http_prom_tokens_add_variables(ngx_conf_t *cf)
 {
-    ngx_http_variable_t  *var, *v;
-
-    for (v = ngx_http_prom_tokens_vars; v->name.len; v++) {
-        var = ngx_http_add_variable(cf, &v->name, v->flags);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
-
-        var->get_handler = v->get_handler;
-        var->data = v->data;
-    }
-
-    return NGX_OK;
+    return ngx_http_prom_conf_variables(cf, ngx_http_prom_tokens_vars);
 }
 
 

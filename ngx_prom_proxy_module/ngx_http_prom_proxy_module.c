@@ -8,6 +8,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_prom_conf.h"
 #include "ngx_http_prom_poll.h"
 #include "ngx_http_prom_proxy.h"
 
@@ -524,39 +525,12 @@ ngx_http_prom_proxy_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_prom_proxy_main_conf_t *pmcf = conf;
 
-    ssize_t     size;
-    ngx_str_t  *value;
-
     if (pmcf->zone) {
         return "is duplicate";
     }
 
-    value = cf->args->elts;
-
-    if (value[1].len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid zone name \"%V\"", &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    size = ngx_parse_size(&value[2]);
-
-    if (size == NGX_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid zone size \"%V\"", &value[2]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (size < (ssize_t) NGX_HTTP_PROM_PROXY_ZONE_MIN) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "zone \"%V\" is too small, at least %uz bytes "
-                           "are needed", &value[1],
-                           (size_t) NGX_HTTP_PROM_PROXY_ZONE_MIN);
-        return NGX_CONF_ERROR;
-    }
-
-    pmcf->zone = ngx_shared_memory_add(cf, &value[1], size,
-                                       &ngx_http_prom_proxy_module);
+    pmcf->zone = ngx_http_prom_conf_zone(cf, NGX_HTTP_PROM_PROXY_ZONE_MIN,
+                                         &ngx_http_prom_proxy_module);
     if (pmcf->zone == NULL) {
         return NGX_CONF_ERROR;
     }

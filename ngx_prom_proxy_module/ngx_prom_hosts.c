@@ -55,32 +55,22 @@ ngx_prom_hosts_parse(ngx_prom_hosts_t *ph, char *text, size_t len)
     ph->count = 0;
     ph->errors = 0;
 
-    memset(&ctx, 0, sizeof(ngx_prom_hosts_ctx_t));
-
     ctx.ph = ph;
-    ctx.line.error = ph->error;
-    ctx.line.data = ph->data;
-    ctx.line.errors = &ph->errors;
+    ctx.block = 0;
 
-    if (!ngx_prom_lines_start(&ctx.line, text, len)) {
+    if (!ngx_prom_lines_start(&ctx.line, text, len, ph->error, ph->data,
+                              &ph->errors))
+    {
         return 1;
     }
 
     bound = ngx_prom_lines_bound(&ctx.line, NGX_PROM_HOST_MIN);
 
-    if (bound > SIZE_MAX / sizeof(ngx_prom_host_t)) {
-        return -1;
-    }
+    ph->hosts = ngx_prom_lines_array(ph->alloc, ph->data, bound,
+                                     sizeof(ngx_prom_host_t));
 
-    if (bound) {
-        ph->hosts = ph->alloc(ph->data, bound * sizeof(ngx_prom_host_t));
-
-        if (ph->hosts == NULL) {
-            return -1;
-        }
-    }
-
-    if (ngx_prom_seen_init(&ctx.names, ph->alloc, ph->data, bound) == -1
+    if ((ph->hosts == NULL && bound)
+        || ngx_prom_seen_init(&ctx.names, ph->alloc, ph->data, bound) == -1
         || ngx_prom_seen_init(&ctx.keys, ph->alloc, ph->data, bound) == -1)
     {
         return -1;

@@ -27,33 +27,20 @@ ngx_prom_targets_parse(ngx_prom_targets_t *pt, char *text, size_t len)
     pt->count = 0;
     pt->errors = 0;
 
-    memset(&pl, 0, sizeof(ngx_prom_line_t));
-
-    pl.error = pt->error;
-    pl.data = pt->data;
-    pl.errors = &pt->errors;
-
-    if (!ngx_prom_lines_start(&pl, text, len)) {
+    if (!ngx_prom_lines_start(&pl, text, len, pt->error, pt->data,
+                              &pt->errors))
+    {
         return 1;
     }
 
-    /* arrays never grow */
-
     bound = ngx_prom_lines_bound(&pl, NGX_PROM_LINE_MIN);
 
-    if (bound > SIZE_MAX / sizeof(ngx_prom_target_t)) {
-        return -1;
-    }
+    pt->targets = ngx_prom_lines_array(pt->alloc, pt->data, bound,
+                                       sizeof(ngx_prom_target_t));
 
-    if (bound) {
-        pt->targets = pt->alloc(pt->data, bound * sizeof(ngx_prom_target_t));
-
-        if (pt->targets == NULL) {
-            return -1;
-        }
-    }
-
-    if (ngx_prom_seen_init(&names, pt->alloc, pt->data, bound) == -1) {
+    if ((pt->targets == NULL && bound)
+        || ngx_prom_seen_init(&names, pt->alloc, pt->data, bound) == -1)
+    {
         return -1;
     }
 

@@ -1,6 +1,6 @@
 /*
- * What the grammars of targets and hosts share: lines, words and names, and
- * finding what is there twice.
+ * What the grammars of targets, hosts and tokens share: lines, words and
+ * names, and finding what is there twice.
  */
 
 
@@ -31,9 +31,14 @@ static ngx_prom_slot_t *ngx_prom_seen_slot(const ngx_prom_seen_t *seen,
 
 
 int
-ngx_prom_lines_start(ngx_prom_line_t *pl, char *text, size_t len)
+ngx_prom_lines_start(ngx_prom_line_t *pl, char *text, size_t len,
+    ngx_prom_targets_error_pt error, void *data, uint32_t *errors)
 {
-    pl->number = 0;
+    memset(pl, 0, sizeof(ngx_prom_line_t));
+
+    pl->error = error;
+    pl->data = data;
+    pl->errors = errors;
     pl->next = text;
     pl->last = text + len;
 
@@ -77,6 +82,18 @@ ngx_prom_lines_bound(const ngx_prom_line_t *pl, size_t least)
     }
 
     return n;
+}
+
+
+void *
+ngx_prom_lines_array(ngx_prom_targets_alloc_pt alloc, void *data,
+    size_t bound, size_t size)
+{
+    if (bound == 0 || bound > SIZE_MAX / size) {
+        return NULL;
+    }
+
+    return alloc(data, bound * size);
 }
 
 

@@ -1,6 +1,6 @@
 /*
- * What the files of the grammars of targets and hosts share: the line that is
- * being parsed.
+ * What the grammars of targets, hosts and tokens share: the line that is being
+ * parsed.
  */
 
 
@@ -41,9 +41,9 @@ typedef struct {
 
 
 typedef struct {
-    ngx_prom_targets_error_pt    error;      /* set by the caller */
+    ngx_prom_targets_error_pt    error;
     void                        *data;       /* handed to it */
-    uint32_t                    *errors;     /* counts them, set too */
+    uint32_t                    *errors;     /* counts them */
 
     char                        *next;       /* line */
     char                        *last;       /* behind the text */
@@ -65,13 +65,22 @@ typedef struct {
 } ngx_prom_line_t;
 
 
-/* returns 0 after a mistake of the whole text */
+/*
+ * Goes in front of the first line.  Mistakes are told to error and counted in
+ * *errors; returns 0 after one of the whole text.
+ */
 
-int ngx_prom_lines_start(ngx_prom_line_t *pl, char *text, size_t len);
+int ngx_prom_lines_start(ngx_prom_line_t *pl, char *text, size_t len,
+    ngx_prom_targets_error_pt error, void *data, uint32_t *errors);
 
 /* counts the lines that have as many bytes and are no comment */
 
 size_t ngx_prom_lines_bound(const ngx_prom_line_t *pl, size_t least);
+
+/* an array for as many lines, as none grows; NULL without memory, or for 0 */
+
+void *ngx_prom_lines_array(ngx_prom_targets_alloc_pt alloc, void *data,
+    size_t bound, size_t size);
 
 /* goes to the next line that is plain text, telling of others; 0: no more */
 

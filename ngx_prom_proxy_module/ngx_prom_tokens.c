@@ -37,33 +37,22 @@ ngx_prom_tokens_parse(ngx_prom_tokens_t *pt, char *text, size_t len)
     pt->count = 0;
     pt->errors = 0;
 
-    memset(&pl, 0, sizeof(ngx_prom_line_t));
-
-    pl.error = pt->error;
-    pl.data = pt->data;
-    pl.errors = &pt->errors;
-
-    if (!ngx_prom_lines_start(&pl, text, len)) {
+    if (!ngx_prom_lines_start(&pl, text, len, pt->error, pt->data,
+                              &pt->errors))
+    {
         return 1;
     }
 
-    /* arrays never grow; a line that is shorter is a mistake anyway */
+    /* a line that is shorter is a mistake anyway */
 
     bound = ngx_prom_lines_bound(&pl, NGX_PROM_TOKEN_MIN);
 
-    if (bound > SIZE_MAX / sizeof(ngx_prom_token_t)) {
-        return -1;
-    }
+    pt->tokens = ngx_prom_lines_array(pt->alloc, pt->data, bound,
+                                      sizeof(ngx_prom_token_t));
 
-    if (bound) {
-        pt->tokens = pt->alloc(pt->data, bound * sizeof(ngx_prom_token_t));
-
-        if (pt->tokens == NULL) {
-            return -1;
-        }
-    }
-
-    if (ngx_prom_seen_init(&hashes, pt->alloc, pt->data, bound) == -1) {
+    if ((pt->tokens == NULL && bound)
+        || ngx_prom_seen_init(&hashes, pt->alloc, pt->data, bound) == -1)
+    {
         return -1;
     }
 

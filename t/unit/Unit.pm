@@ -92,12 +92,34 @@ sub tool {
 }
 
 
-# targets_dump, under ASan and UBSan.
+# What parses a text and prints what is in it, under ASan and UBSan.
 
 sub dumper {
-    build('dump', '-fsanitize=address,undefined',
-        '-fno-sanitize-recover=all', "$root/t/unit/targets_dump.c");
-    return "$dir/dump";
+    return build_dump('targets_dump');
+}
+
+sub hosts_dumper {
+    return build_dump('hosts_dump', glob("$grammar/ngx_prom_hosts*.c"));
+}
+
+sub tokens_dumper {
+    return build_dump('tokens_dump', "$grammar/ngx_prom_tokens.c");
+}
+
+sub answer_dumper {
+    return build_dump('answer_dump', "$grammar/ngx_prom_poll_answer.c");
+}
+
+sub connect_dumper {
+    return build_dump('connect_dump', "$grammar/ngx_prom_connect.c");
+}
+
+sub build_dump {
+    my ($name, @sources) = @_;
+
+    build($name, '-fsanitize=address,undefined', '-fno-sanitize-recover=all',
+        "$root/t/unit/$name.c", "$root/t/unit/dump.c", @sources);
+    return "$dir/$name";
 }
 
 
@@ -111,46 +133,6 @@ sub hosts_tool {
         "$root/targets/text.c", "$root/landlock/ruleset.c",
         glob("$grammar/ngx_prom_hosts*.c"), '-lcrypto');
     return "$dir/hosts";
-}
-
-
-# hosts_dump, under ASan and UBSan.
-
-sub hosts_dumper {
-    build('hosts_dump', '-fsanitize=address,undefined',
-        '-fno-sanitize-recover=all', "$root/t/unit/hosts_dump.c",
-        glob("$grammar/ngx_prom_hosts*.c"));
-    return "$dir/hosts_dump";
-}
-
-
-# answer_dump, under ASan and UBSan.
-
-sub answer_dumper {
-    build('answer_dump', '-fsanitize=address,undefined',
-        '-fno-sanitize-recover=all', "$root/t/unit/answer_dump.c",
-        "$grammar/ngx_prom_poll_answer.c");
-    return "$dir/answer_dump";
-}
-
-
-# connect_dump, under ASan and UBSan.
-
-sub connect_dumper {
-    build('connect_dump', '-fsanitize=address,undefined',
-        '-fno-sanitize-recover=all', "$root/t/unit/connect_dump.c",
-        "$grammar/ngx_prom_connect.c");
-    return "$dir/connect_dump";
-}
-
-
-# tokens_dump, under ASan and UBSan.
-
-sub tokens_dumper {
-    build('tokens_dump', '-fsanitize=address,undefined',
-        '-fno-sanitize-recover=all', "$root/t/unit/tokens_dump.c",
-        "$grammar/ngx_prom_tokens.c");
-    return "$dir/tokens_dump";
 }
 
 

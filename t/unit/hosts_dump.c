@@ -13,23 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dump.h"
 #include "ngx_prom_hosts.h"
 
 
-#define DUMP_MAX  (64 * 1024 * 1024)
-
-
-typedef struct {
-    int      left;
-    int      used;
-    void    *blocks[16];
-} dump_memory_t;
-
-
-static char *dump_read(FILE *in, size_t *len);
-static void *dump_alloc(void *data, size_t size);
-static void dump_error(void *data, uint32_t line, uint32_t column,
-    const char *reason);
 static void dump_host(const ngx_prom_host_t *host);
 static void dump_target(const ngx_prom_target_t *target);
 
@@ -92,70 +79,11 @@ main(int argc, char **argv)
 
     printf("rc=%d\n", rc);
 
-    while (memory.used) {
-        free(memory.blocks[--memory.used]);
-    }
-
+    dump_free(&memory);
     free(text);
     free(targets);
 
     return 0;
-}
-
-
-static char *
-dump_read(FILE *in, size_t *len)
-{
-    char  *whole, *text;
-
-    whole = malloc(DUMP_MAX);
-    if (whole == NULL) {
-        exit(2);
-    }
-
-    *len = fread(whole, 1, DUMP_MAX, in);
-
-    text = malloc(*len + 1);
-    if (text == NULL) {
-        exit(2);
-    }
-
-    memcpy(text, whole, *len);
-    free(whole);
-
-    return text;
-}
-
-
-/* memory that isn't zeroed, as a pool's isn't */
-
-static void *
-dump_alloc(void *data, size_t size)
-{
-    void           *p;
-    dump_memory_t  *memory = data;
-
-    if (memory->left-- <= 0) {
-        return NULL;
-    }
-
-    p = malloc(size);
-
-    if (p) {
-        memset(p, 0xff, size);
-        memory->blocks[memory->used++] = p;
-    }
-
-    return p;
-}
-
-
-static void
-dump_error(void *data, uint32_t line, uint32_t column, const char *reason)
-{
-    (void) data;
-
-    printf("%u:%u: %s\n", line, column, reason);
 }
 
 

@@ -13,23 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dump.h"
 #include "ngx_prom_targets.h"
 
 
-#define DUMP_MAX  (64 * 1024 * 1024)
-
-
-typedef struct {
-    int      left;
-    int      used;
-    size_t   bytes;
-    void    *blocks[8];
-} dump_memory_t;
-
-
-static void *dump_alloc(void *data, size_t size);
-static void dump_error(void *data, uint32_t line, uint32_t column,
-    const char *reason);
 static void dump_target(const ngx_prom_target_t *target);
 static void dump_text(const char *name, const ngx_prom_text_t *text);
 static void dump_bytes(const char *data, size_t len);
@@ -44,7 +31,7 @@ int
 main(int argc, char **argv)
 {
     int                 rc;
-    char               *text, *whole;
+    char               *text;
     size_t              len;
     uint32_t            i;
     dump_memory_t       memory;
@@ -53,20 +40,7 @@ main(int argc, char **argv)
     memset(&memory, 0, sizeof(memory));
     memory.left = argc > 1 ? atoi(argv[1]) : 8;
 
-    whole = malloc(DUMP_MAX);
-    if (whole == NULL) {
-        return 2;
-    }
-
-    len = fread(whole, 1, DUMP_MAX, stdin);
-
-    text = malloc(len + 1);
-    if (text == NULL) {
-        return 2;
-    }
-
-    memcpy(text, whole, len);
-    free(whole);
+    text = dump_read(stdin, &len);
 
     memset(&pt, 0xff, sizeof(pt));
     pt.alloc = dump_alloc;
@@ -88,46 +62,10 @@ main(int argc, char **argv)
 
     putchar('\n');
 
-    while (memory.used) {
-        free(memory.blocks[--memory.used]);
-    }
-
+    dump_free(&memory);
     free(text);
 
     return 0;
-}
-
-
-/* memory that isn't zeroed, as a pool's isn't */
-
-static void *
-dump_alloc(void *data, size_t size)
-{
-    void           *p;
-    dump_memory_t  *memory = data;
-
-    if (memory->left-- <= 0) {
-        return NULL;
-    }
-
-    p = malloc(size);
-
-    if (p) {
-        memset(p, 0xff, size);
-        memory->blocks[memory->used++] = p;
-        memory->bytes += size;
-    }
-
-    return p;
-}
-
-
-static void
-dump_error(void *data, uint32_t line, uint32_t column, const char *reason)
-{
-    (void) data;
-
-    printf("%u:%u: %s\n", line, column, reason);
 }
 
 

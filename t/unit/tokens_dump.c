@@ -9,29 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dump.h"
 #include "ngx_prom_tokens.h"
-
-
-#define DUMP_MAX  (64 * 1024 * 1024)
-
-
-typedef struct {
-    int      left;
-    int      used;
-    void    *blocks[8];
-} dump_memory_t;
-
-
-static void *dump_alloc(void *data, size_t size);
-static void dump_error(void *data, uint32_t line, uint32_t column,
-    const char *reason);
 
 
 int
 main(int argc, char **argv)
 {
     int                 i, rc;
-    char               *text, *whole;
+    char               *text;
     size_t              len;
     uint32_t            n;
     dump_memory_t       memory;
@@ -40,22 +26,7 @@ main(int argc, char **argv)
     memset(&memory, 0, sizeof(memory));
     memory.left = argc > 1 ? atoi(argv[1]) : 8;
 
-    whole = malloc(DUMP_MAX);
-    if (whole == NULL) {
-        return 2;
-    }
-
-    len = fread(whole, 1, DUMP_MAX, stdin);
-
-    /* of just the size, so that a sanitizer sees any step outside */
-
-    text = malloc(len + 1);
-    if (text == NULL) {
-        return 2;
-    }
-
-    memcpy(text, whole, len);
-    free(whole);
+    text = dump_read(stdin, &len);
 
     memset(&pt, 0xff, sizeof(pt));
     pt.alloc = dump_alloc;
@@ -76,41 +47,8 @@ main(int argc, char **argv)
 
     printf("rc=%d\n", rc);
 
-    while (memory.used) {
-        free(memory.blocks[--memory.used]);
-    }
-
+    dump_free(&memory);
     free(text);
 
     return 0;
-}
-
-
-static void *
-dump_alloc(void *data, size_t size)
-{
-    void           *p;
-    dump_memory_t  *memory = data;
-
-    if (memory->left-- <= 0) {
-        return NULL;
-    }
-
-    p = malloc(size);
-
-    if (p) {
-        memset(p, 0xff, size);
-        memory->blocks[memory->used++] = p;
-    }
-
-    return p;
-}
-
-
-static void
-dump_error(void *data, uint32_t line, uint32_t column, const char *reason)
-{
-    (void) data;
-
-    printf("%u:%u: %s\n", line, column, reason);
 }
