@@ -92,7 +92,8 @@ struct ngx_prom_forward_s {
     ngx_shm_zone_t              *zone;       /* counters, or NULL */
     ngx_prom_forward_counts_t   *counts;     /* in there */
 
-    void                        *worker;     /* this process': caches */
+    void                        *failures;   /* this process': of names */
+    void                        *credentials;    /* that it has checked */
 };
 
 
@@ -167,10 +168,10 @@ ngx_array_t *ngx_prom_forward_all(ngx_cycle_t *cycle);
 
 /*
  * ngx_prom_forward_users.c: credentials, checked by a thread, since one look
- * takes bcrypt a tenth of a second; what was right is remembered for a while
- * as a keyed hash.  NGX_OK: right; NGX_DECLINED: wrong; NGX_BUSY: too many at
- * once; NGX_AGAIN: handler(data, rc) will be called, unless cancelled by
- * setting *checking's handler: ngx_prom_forward_users_cancel().
+ * takes bcrypt a tenth of a second; what came of it is remembered for a while.
+ * NGX_OK: right, and *user is who it is; NGX_DECLINED: wrong; NGX_BUSY: too
+ * many at once; NGX_ERROR; NGX_AGAIN: handler(data, rc) will be called with
+ * one of these, unless *checking is cancelled.
  */
 
 typedef void (*ngx_prom_forward_users_pt)(void *data, ngx_int_t rc);

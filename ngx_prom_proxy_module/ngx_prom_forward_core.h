@@ -86,6 +86,12 @@ void ngx_cdecl ngx_prom_forward_refuse(ngx_prom_forward_query_t *query,
     ngx_prom_forward_decision_e decision, const char *fmt, ...);
 
 
+/* ngx_prom_forward_users.c: for blocks with "users" */
+
+ngx_int_t ngx_prom_forward_users_init(ngx_prom_forward_t *forward,
+    ngx_cycle_t *cycle);
+
+
 /* ngx_prom_forward_count.c */
 
 ngx_int_t ngx_prom_forward_count_init(ngx_shm_zone_t *zone, void *data);

@@ -264,8 +264,9 @@ ngx_prom_forward_init_process(ngx_cycle_t *cycle)
         }
 
         if (forward[i]->users
-            && ngx_prom_forward_follow_init(forward[i]->users, cycle)
-               != NGX_OK)
+            && (ngx_prom_forward_follow_init(forward[i]->users, cycle)
+                != NGX_OK
+                || ngx_prom_forward_users_init(forward[i], cycle) != NGX_OK))
         {
             return NGX_ERROR;
         }

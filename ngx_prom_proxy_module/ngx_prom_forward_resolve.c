@@ -59,7 +59,7 @@ ngx_prom_forward_resolve_init(ngx_prom_forward_t *forward, ngx_cycle_t *cycle)
                     ngx_str_rbtree_insert_value);
     ngx_queue_init(&failures->all);
 
-    forward->worker = failures;
+    forward->failures = failures;
 
     return NGX_OK;
 }
@@ -75,7 +75,7 @@ ngx_prom_forward_resolve(ngx_prom_forward_query_t *query,
 
     forward = query->forward;
 
-    failure = ngx_prom_forward_failure(forward->worker, &query->host);
+    failure = ngx_prom_forward_failure(forward->failures, &query->host);
 
     if (failure) {
         handler(query, failure->rc, NULL, 0);
@@ -141,7 +141,7 @@ ngx_prom_forward_resolve_handler(ngx_resolver_ctx_t *rctx)
                    &query->host, rctx->state, rctx->naddrs);
 
     if (rctx->state) {
-        ngx_prom_forward_failed(query->forward->worker, &query->host,
+        ngx_prom_forward_failed(query->forward->failures, &query->host,
                                 rctx->state);
     }
 

@@ -9,6 +9,10 @@
 #include "ngx_prom_forward.h"
 #include "ngx_prom_forward_core.h"
 
+#if (NGX_THREADS)
+#include <ngx_thread_pool.h>
+#endif
+
 
 #define NGX_PROM_FORWARD_KEY  16      /* bytes of "checkme" at least */
 
@@ -292,14 +296,28 @@ ngx_prom_forward_allow_file(ngx_conf_t *cf, ngx_prom_forward_block_t *block)
 static char *
 ngx_prom_forward_users_file(ngx_conf_t *cf, ngx_prom_forward_block_t *block)
 {
+#if (NGX_OPENSSL && NGX_THREADS)
+
     ngx_str_t  *value;
 
     value = cf->args->elts;
+
+    /* the default pool */
+
+    if (ngx_thread_pool_add(cf, NULL) == NULL) {
+        return NGX_CONF_ERROR;
+    }
 
     block->forward->users = ngx_prom_forward_follow(cf, &value[1],
                                                 &ngx_prom_forward_users_kind);
 
     return block->forward->users ? NGX_CONF_OK : NGX_CONF_ERROR;
+
+#else
+
+    return "needs an nginx with TLS and threads";
+
+#endif
 }
 
 
