@@ -9,6 +9,7 @@
 #include <ngx_http.h>
 #include "ngx_http_prom_proxy.h"
 #include "ngx_http_prom_peer.h"
+#include "ngx_http_prom_forward.h"
 
 
 typedef struct {
@@ -138,6 +139,14 @@ ngx_http_prom_peer_init(ngx_http_request_t *r,
     u->peer.free = ngx_http_prom_peer_free;
     u->peer.tries = ctx->naddrs;
 #if (NGX_HTTP_SSL)
+
+    if (ctx->forward && u->ssl && !u->conf->ssl_session_reuse) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "\"prom_forward\" can't verify certificates with "
+                      "\"proxy_ssl_session_reuse off\"");
+        return NGX_ERROR;
+    }
+
     u->peer.set_session = ngx_http_prom_peer_set_session;
     u->peer.save_session = ngx_http_prom_peer_save_session;
 #endif
@@ -222,6 +231,12 @@ ngx_http_prom_peer_key(ngx_http_prom_peer_data_t *pd, ngx_addr_t *addr)
         len += addr->name.len;
     }
 
+    /* each block verifies certificates in its own way */
+
+    if (pd->ctx->forward) {
+        len += pd->ctx->forward->forward->name.len + 1;
+    }
+
     p = ngx_pnalloc(pd->ctx->request->pool, len);
     if (p == NULL) {
         return NGX_ERROR;
@@ -234,7 +249,13 @@ ngx_http_prom_peer_key(ngx_http_prom_peer_data_t *pd, ngx_addr_t *addr)
     p = ngx_cpymem(p, route->authority.data, route->authority.len);
 
     if (route->kind == NGX_PROM_ADDRESS_DNS) {
-        ngx_memcpy(p, addr->name.data, addr->name.len);
+        p = ngx_cpymem(p, addr->name.data, addr->name.len);
+    }
+
+    if (pd->ctx->forward) {
+        *p++ = ' ';
+        ngx_memcpy(p, pd->ctx->forward->forward->name.data,
+                   pd->ctx->forward->forward->name.len);
     }
 
     return NGX_OK;
@@ -395,6 +416,10 @@ ngx_http_prom_peer_tls_failed(ngx_connection_t *c,
 {
     long  rc;
 
+    if (ctx->forward && ngx_http_prom_forward_tls_failed(c, ctx)) {
+        return;
+    }
+
     if (!c->ssl->handshaked) {
         ngx_http_prom_proxy_fail(ctx, c->write->timedout
                                       ? NGX_HTTP_PROM_FAIL_TLS_TIME
@@ -420,6 +445,12 @@ ngx_http_prom_peer_tls_failed(ngx_connection_t *c,
 static ngx_int_t
 ngx_http_prom_peer_set_session(ngx_peer_connection_t *pc, void *data)
 {
+    ngx_http_prom_peer_data_t *pd = data;
+
+    if (pd->ctx->forward) {
+        return ngx_http_prom_forward_tls(pc->connection, pd->ctx);
+    }
+
     return NGX_OK;
 }
 

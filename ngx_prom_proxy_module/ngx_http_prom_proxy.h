@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_prom_forward.h"
 #include "ngx_prom_registry.h"
 #include "ngx_http_prom_tunnels.h"
 
@@ -56,6 +57,8 @@ typedef struct {
 typedef struct {
     ngx_http_request_t          *request;
     ngx_prom_route_t             route;
+
+    const ngx_prom_forward_query_t  *forward;   /* has routed it, or NULL */
 
     ngx_addr_t                  *addrs;
     ngx_uint_t                   naddrs;
@@ -127,6 +130,11 @@ typedef struct {
  */
 
 ngx_http_prom_proxy_ctx_t *ngx_http_prom_proxy_ctx(ngx_http_request_t *r);
+
+/* a new one, or that of before, cleared; NULL if there is no memory */
+
+ngx_http_prom_proxy_ctx_t *ngx_http_prom_proxy_create_ctx(
+    ngx_http_request_t *r);
 
 /* the handler of the rewrite phase: finds the target and its location */
 

@@ -17,8 +17,6 @@
 
 static ngx_shm_zone_t *ngx_http_prom_proxy_applies(ngx_http_request_t *r,
     ngx_http_core_loc_conf_t **router, size_t *len);
-static ngx_http_prom_proxy_ctx_t *ngx_http_prom_proxy_create_ctx(
-    ngx_http_request_t *r);
 static void ngx_http_prom_proxy_forget(ngx_http_request_t *r);
 static void ngx_http_prom_proxy_cleanup(void *data);
 static ngx_int_t ngx_http_prom_proxy_redirect(ngx_http_request_t *r,
@@ -176,7 +174,7 @@ ngx_http_prom_proxy_applies(ngx_http_request_t *r,
 }
 
 
-static ngx_http_prom_proxy_ctx_t *
+ngx_http_prom_proxy_ctx_t *
 ngx_http_prom_proxy_create_ctx(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t         *cln;

@@ -92,6 +92,10 @@ struct ngx_prom_forward_s {
     ngx_shm_zone_t              *zone;       /* counters, or NULL */
     ngx_prom_forward_counts_t   *counts;     /* in there */
 
+    void                        *server;     /* of http: takes connections
+                                                over; or NULL */
+    ngx_array_t                 *doubles;    /* http's, of listening sockets */
+
     void                        *failures;   /* this process': of names */
     void                        *credentials;    /* that it has checked */
 };
@@ -149,6 +153,11 @@ struct ngx_prom_forward_query_s {
 
 ngx_int_t ngx_prom_forward_decide(ngx_prom_forward_query_t *query);
 void ngx_prom_forward_cancel(ngx_prom_forward_query_t *query);
+
+/* a decision's name, for logs and metrics */
+
+void ngx_prom_forward_decision(ngx_prom_forward_decision_e decision,
+    ngx_str_t *name);
 
 /* true if an "http://" target is to be asked by plain http */
 

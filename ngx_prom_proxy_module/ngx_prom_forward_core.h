@@ -61,9 +61,9 @@ ngx_uint_t ngx_prom_forward_own(ngx_prom_forward_t *forward,
 
 
 /*
- * ngx_prom_forward_verdict.c: adds an address to query->addrs if it is allowed.
- * NGX_DECLINED: it was refused, which is the query's answer unless another
- * address is allowed.
+ * ngx_prom_forward_verdict.c: adds an address to query->addrs if it is
+ * allowed.  NGX_DECLINED: it was refused, which is the query's answer unless
+ * another address is allowed.
  */
 
 ngx_int_t ngx_prom_forward_try(ngx_prom_forward_query_t *query,

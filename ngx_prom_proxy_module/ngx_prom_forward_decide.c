@@ -3,7 +3,7 @@
  * request and for a tunnel.
  *
  * Who asks is looked at first, so that nobody learns what names there are who
- * may not ask.  What is allowed at last is an address, and that one is dialled.
+ * may not ask.  What is allowed at last is an address, which is dialled.
  */
 
 
@@ -28,6 +28,20 @@ static ngx_int_t ngx_prom_forward_addresses(ngx_prom_forward_query_t *query,
     ngx_int_t rc, ngx_resolver_addr_t *addrs, ngx_uint_t naddrs);
 static ngx_int_t ngx_prom_forward_set_target(ngx_prom_forward_query_t *query);
 
+
+static ngx_str_t  ngx_prom_forward_decisions[] = {
+    ngx_string("allowed"),
+    ngx_string("bad"),
+    ngx_string("source"),
+    ngx_string("certificate"),
+    ngx_string("credentials"),
+    ngx_string("denied"),
+    ngx_string("special"),
+    ngx_string("unresolved"),
+    ngx_string("busy"),
+    ngx_string("unreachable"),
+    ngx_string("late")
+};
 
 /* of HTTP, by decision */
 
@@ -498,4 +512,12 @@ ngx_prom_forward_refuse(ngx_prom_forward_query_t *query,
 
     ngx_log_debug2(NGX_LOG_DEBUG_CORE, query->connection->log, 0,
                    "prom forward: %ui: %V", query->status, &query->reason);
+}
+
+
+void
+ngx_prom_forward_decision(ngx_prom_forward_decision_e decision,
+    ngx_str_t *name)
+{
+    *name = ngx_prom_forward_decisions[decision];
 }

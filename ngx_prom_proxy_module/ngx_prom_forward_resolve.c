@@ -1,8 +1,8 @@
 /*
  * A target's name to its addresses, by nginx's resolver.  That remembers what
- * it found for as long as DNS says, but nothing of what it didn't find: that is
- * here, for some seconds, so that scrapes of a name that is gone don't each ask
- * for it, or wait until nobody has answered.
+ * it found for as long as DNS says, but nothing of what it didn't find: that
+ * is here, for some seconds, so that scrapes of a name that is gone don't each
+ * ask for it, or wait until nobody has answered.
  */
 
 

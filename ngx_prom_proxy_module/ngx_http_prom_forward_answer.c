@@ -1,0 +1,97 @@
+/*
+ * The forward proxy's own answers: a line of text, which is also the reason
+ * phrase, as that is what Prometheus shows of an answer that isn't 200.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_prom_forward.h"
+
+
+ngx_int_t
+ngx_http_prom_forward_answer(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *line)
+{
+    u_char       *p;
+    size_t        i;
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    p = ngx_pnalloc(r->pool, sizeof("000 ") - 1 + line->len);
+    b = ngx_create_temp_buf(r->pool, line->len + 1);
+
+    if (p == NULL || b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->headers_out.status = status;
+    r->headers_out.status_line.data = p;
+    r->headers_out.status_line.len = sizeof("000 ") - 1 + line->len;
+
+    p = ngx_sprintf(p, "%03ui ", status);
+
+    for (i = 0; i < line->len; i++) {
+        *p++ = (line->data[i] < 0x20 || line->data[i] > 0x7e)
+               ? '?' : line->data[i];
+    }
+
+    b->last = ngx_cpymem(b->last, p - line->len, line->len);
+    *b->last++ = LF;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    r->headers_out.content_length_n = line->len + 1;
+
+    ngx_str_set(&r->headers_out.content_type, "text/plain; charset=utf-8");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    ngx_http_clear_location(r);
+    ngx_http_clear_accept_ranges(r);
+    ngx_http_clear_last_modified(r);
+    ngx_http_clear_etag(r);
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+ngx_int_t
+ngx_http_prom_forward_error_handler(ngx_http_request_t *r)
+{
+    ngx_str_t                     line;
+    ngx_uint_t                    status;
+    ngx_http_prom_forward_ctx_t  *ctx;
+
+    ctx = ngx_http_prom_forward_ctx(r);
+    status = r->err_status ? r->err_status : NGX_HTTP_BAD_GATEWAY;
+
+    if (ctx && ctx->proxy) {
+
+        if (ngx_http_prom_proxy_error(r, &line) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+    } else {
+        ngx_str_set(&line, "the request was refused, see the error log");
+    }
+
+    return ngx_http_prom_forward_answer(r, status, &line);
+}

@@ -1,0 +1,107 @@
+/*
+ * Verifies exporters' certificates in the handshake itself.  proxy_ssl_verify
+ * compares DNS names alone, so that a target which is given by its address
+ * would never match; RFC 9110, 4.3.5, wants the certificate's addresses.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_prom_forward.h"
+
+
+#if (NGX_HTTP_SSL)
+
+#include <openssl/x509v3.h>
+
+
+ngx_int_t
+ngx_http_prom_forward_tls(ngx_connection_t *c, ngx_http_prom_proxy_ctx_t *ctx)
+{
+    int                              rc;
+    SSL                             *ssl;
+    char                             name[NGX_PROM_RULE_NAME + 1];
+    X509_VERIFY_PARAM               *param;
+    struct sockaddr_in              *sin;
+    struct sockaddr_in6             *sin6;
+    const ngx_prom_forward_query_t  *query;
+
+    query = ctx->forward;
+
+    if (!query->forward->verify) {
+        return NGX_OK;
+    }
+
+    ssl = c->ssl->connection;
+    param = SSL_get0_param(ssl);
+
+    if (SSL_set1_verify_cert_store(ssl, query->forward->store) == 0) {
+        ngx_ssl_error(NGX_LOG_ALERT, c->log, 0,
+                      "SSL_set1_verify_cert_store() failed");
+        return NGX_ERROR;
+    }
+
+    if (!query->numeric) {
+
+        if (query->host.len >= sizeof(name)) {
+            return NGX_ERROR;
+        }
+
+        (void) ngx_cpystrn((u_char *) name, query->host.data,
+                           query->host.len + 1);
+
+        X509_VERIFY_PARAM_set_hostflags(param,
+                                        X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        rc = X509_VERIFY_PARAM_set1_host(param, name, 0);
+
+    } else if (query->addrs[0].sockaddr->sa_family == AF_INET6) {
+        sin6 = (struct sockaddr_in6 *) query->addrs[0].sockaddr;
+        rc = X509_VERIFY_PARAM_set1_ip(param, sin6->sin6_addr.s6_addr, 16);
+
+    } else {
+        sin = (struct sockaddr_in *) query->addrs[0].sockaddr;
+        rc = X509_VERIFY_PARAM_set1_ip(param, (u_char *) &sin->sin_addr, 4);
+    }
+
+    if (rc == 0) {
+        ngx_ssl_error(NGX_LOG_ALERT, c->log, 0,
+                      "X509_VERIFY_PARAM_set1_host() or _ip() failed");
+        return NGX_ERROR;
+    }
+
+    SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_prom_forward_tls_failed(ngx_connection_t *c,
+    ngx_http_prom_proxy_ctx_t *ctx)
+{
+    long  rc;
+
+    if (!ctx->forward->forward->verify) {
+        return 0;
+    }
+
+    rc = SSL_get_verify_result(c->ssl->connection);
+
+    switch (rc) {
+
+    case X509_V_OK:
+        return 0;
+
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_TLS_NAME, 0);
+        return 1;
+
+    default:
+        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_TLS_VERIFY, rc);
+        return 1;
+    }
+}
+
+#endif
