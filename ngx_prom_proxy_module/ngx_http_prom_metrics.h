@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_prom_page.h"
+#include "ngx_prom_forward.h"
 #include "ngx_http_prom_tunnels.h"
 
 
@@ -27,6 +28,12 @@
 
 #define NGX_HTTP_PROM_METRICS_BECAUSE(n)                                      \
     (NGX_HTTP_PROM_METRICS_SAMPLE + 2 * (n))
+
+/* of all forward proxies, one side and decision after the other */
+
+#define NGX_HTTP_PROM_METRICS_FORWARDS(n)                                     \
+    (NGX_PROM_FORWARD_MAX * (n)                                               \
+     * (NGX_HTTP_PROM_METRICS_SAMPLE + NGX_PROM_FORWARD_NAME))
 
 /* target="NAME" */
 
@@ -62,10 +69,13 @@ typedef enum {
     NGX_HTTP_PROM_METRICS_NONE = 0,
     NGX_HTTP_PROM_METRICS_BOARD,              /* none: at that of tunnels */
     NGX_HTTP_PROM_METRICS_POLLS,              /* none: at poll clients */
+    NGX_HTTP_PROM_METRICS_FORWARD,            /* none: at forward proxies */
     NGX_HTTP_PROM_METRICS_ALL,                /* it counts them */
     NGX_HTTP_PROM_METRICS_EACH,               /* each has its own samples */
     NGX_HTTP_PROM_METRICS_TUNNEL,             /* each that is a host's has */
-    NGX_HTTP_PROM_METRICS_POLL                /* each that polls has */
+    NGX_HTTP_PROM_METRICS_POLL,               /* each that polls has */
+    NGX_HTTP_PROM_METRICS_FORWARDED           /* none: at those of forward
+                                                 proxies */
 } ngx_http_prom_metrics_walk_e;
 
 
@@ -112,6 +122,13 @@ struct ngx_http_prom_metrics_s {
     ngx_prom_tunnels_head_t      head;
 
     ngx_prom_poll_zone_t        *polls;       /* or NULL */
+
+    /* forward proxies, or NULL; where the walk of their targets is */
+
+    ngx_array_t                 *forward;
+    ngx_uint_t                   forward_block;
+    ngx_uint_t                   forward_target;
+    const ngx_prom_forward_counter_t  *forward_counter;
 
     /* whose samples are written next: a target, or with no label all */
 
@@ -191,6 +208,21 @@ u_char *ngx_http_prom_metrics_poll_since(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 u_char *ngx_http_prom_metrics_poll_info(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+
+/*
+ * ngx_http_prom_metrics_forward.c: families of forward proxies.  The last goes
+ * to the next target of one: NGX_OK, or NGX_DONE behind the last.
+ */
+
+u_char *ngx_http_prom_metrics_forward_requests(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_forward_side(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_forward_tunnels(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_forward_target(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+ngx_int_t ngx_http_prom_metrics_forward_walk(ngx_http_prom_metrics_t *m);
 
 /* a bound's label, as "le" has it; at most NGX_HTTP_PROM_METRICS_LE bytes */
 

@@ -417,6 +417,60 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       NGX_HTTP_PROM_METRICS_SAMPLES(1) + 2 * NGX_PROM_TUNNELS_ADDRESS, 0,
       NGX_HTTP_PROM_METRICS_POLL },
 
+    { ngx_string("monitoring_proxy_forward_requests_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Requests and tunnels of a forward proxy, by what became of them.",
+      ngx_http_prom_metrics_forward_requests,
+      NGX_HTTP_PROM_METRICS_FORWARDS(NGX_PROM_FORWARD_SIDES
+                                     * NGX_PROM_FORWARD_DECISIONS),
+      0, NGX_HTTP_PROM_METRICS_FORWARD },
+
+    { ngx_string("monitoring_proxy_forward_received_bytes_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "bytes",
+      "Bytes that came from clients of a forward proxy.",
+      ngx_http_prom_metrics_forward_side,
+      NGX_HTTP_PROM_METRICS_FORWARDS(NGX_PROM_FORWARD_SIDES),
+      offsetof(ngx_prom_forward_side_t, received),
+      NGX_HTTP_PROM_METRICS_FORWARD },
+
+    { ngx_string("monitoring_proxy_forward_sent_bytes_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "bytes",
+      "Bytes that went to clients of a forward proxy.",
+      ngx_http_prom_metrics_forward_side,
+      NGX_HTTP_PROM_METRICS_FORWARDS(NGX_PROM_FORWARD_SIDES),
+      offsetof(ngx_prom_forward_side_t, sent),
+      NGX_HTTP_PROM_METRICS_FORWARD },
+
+    { ngx_string("monitoring_proxy_forward_tunnels"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Tunnels of a forward proxy that are open.",
+      ngx_http_prom_metrics_forward_tunnels,
+      NGX_HTTP_PROM_METRICS_FORWARDS(1), 0, NGX_HTTP_PROM_METRICS_FORWARD },
+
+    { ngx_string("monitoring_proxy_forward_target_requests_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Requests and tunnels for a target that was allowed.",
+      ngx_http_prom_metrics_forward_target,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1),
+      offsetof(ngx_prom_forward_counter_t, requests),
+      NGX_HTTP_PROM_METRICS_FORWARDED },
+
+    { ngx_string("monitoring_proxy_forward_target_failures_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Of these, those for which the target was not reached.",
+      ngx_http_prom_metrics_forward_target,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1),
+      offsetof(ngx_prom_forward_counter_t, failures),
+      NGX_HTTP_PROM_METRICS_FORWARDED },
+
+    { ngx_string("monitoring_proxy_forward_target_sent_bytes_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "bytes",
+      "Bytes that a target's answers had.",
+      ngx_http_prom_metrics_forward_target,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1),
+      offsetof(ngx_prom_forward_counter_t, sent),
+      NGX_HTTP_PROM_METRICS_FORWARDED },
+
     { ngx_null_string, 0, NULL, NULL, NULL, 0, 0, 0 }
 };
 

@@ -170,6 +170,8 @@ ngx_http_prom_metrics_handler(ngx_http_request_t *r)
 
     poll = ngx_http_get_module_main_conf(r, ngx_http_prom_poll_module);
 
+    m->forward = ngx_prom_forward_all((ngx_cycle_t *) ngx_cycle);
+
     if (poll->zone) {
         m->polls = ngx_http_prom_proxy_polls(poll->zone);
         m->clients = ngx_prom_poll_count(m->polls);
@@ -442,6 +444,12 @@ ngx_http_prom_metrics_left_out(ngx_http_prom_metrics_t *m,
     case NGX_HTTP_PROM_METRICS_POLL:
         return !m->per_target || m->polls == NULL;
 
+    case NGX_HTTP_PROM_METRICS_FORWARD:
+        return m->forward == NULL;
+
+    case NGX_HTTP_PROM_METRICS_FORWARDED:
+        return !m->per_target || m->forward == NULL;
+
     default:
         return 0;
     }
@@ -543,6 +551,17 @@ ngx_http_prom_metrics_target(ngx_http_prom_page_t *page,
     p = ngx_http_prom_page_room(page, m->family->size);
     if (p == NULL) {
         return NGX_AGAIN;
+    }
+
+    if (m->family->walk == NGX_HTTP_PROM_METRICS_FORWARDED) {
+
+        if (ngx_http_prom_metrics_forward_walk(m) == NGX_DONE) {
+            return NGX_DONE;
+        }
+
+        ngx_http_prom_page_wrote(page, m->family->write(p, m, m->family));
+
+        return NGX_OK;
     }
 
     rc = ngx_prom_walk_next(&m->walk, &item);

@@ -20,6 +20,8 @@
 #include "ngx_prom_users.h"
 
 
+#define NGX_PROM_FORWARD_MAX     8      /* blocks */
+#define NGX_PROM_FORWARD_NAME    64     /* bytes of a block's name */
 #define NGX_PROM_FORWARD_ADDRS   8      /* of a name, at most dialled */
 #define NGX_PROM_FORWARD_REASON  256    /* bytes of a line */
 
@@ -226,6 +228,7 @@ ngx_uint_t ngx_prom_forward_follow_generation(
  */
 
 #define NGX_PROM_FORWARD_TARGET  150    /* bytes of a target that is told */
+#define NGX_PROM_FORWARD_TARGETS 1024   /* that are told, at most */
 #define NGX_PROM_FORWARD_PROBES  16
 
 typedef enum {

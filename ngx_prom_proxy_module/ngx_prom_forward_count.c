@@ -47,12 +47,13 @@ ngx_prom_forward_count_init(ngx_shm_zone_t *zone, void *data)
         return NGX_ERROR;
     }
 
-    /* a power of two, and as large as fits into half of the zone or more */
+    /* a power of two: as many as the page of metrics has, or the zone holds */
 
     n = 1;
 
-    while (n * 2 * sizeof(ngx_prom_forward_counter_t)
-           < zone->shm.size - zone->shm.size / 8)
+    while (n < NGX_PROM_FORWARD_TARGETS
+           && n * 2 * sizeof(ngx_prom_forward_counter_t)
+              < zone->shm.size - zone->shm.size / 8)
     {
         n *= 2;
     }

@@ -19,6 +19,7 @@ typedef struct {
 static void *ngx_prom_forward_create_conf(ngx_cycle_t *cycle);
 static char *ngx_prom_forward_block(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static ngx_uint_t ngx_prom_forward_name_ok(ngx_str_t *name);
 static char *ngx_prom_forward_done(ngx_conf_t *cf,
     ngx_prom_forward_block_t *block);
 static ngx_int_t ngx_prom_forward_init_process(ngx_cycle_t *cycle);
@@ -141,6 +142,20 @@ ngx_prom_forward_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (!ngx_prom_forward_name_ok(&value[1])) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" is no name: 1 to %d letters, digits and "
+                           "\"._-\" are", &value[1], NGX_PROM_FORWARD_NAME);
+        return NGX_CONF_ERROR;
+    }
+
+    if (fcf->blocks.nelts == NGX_PROM_FORWARD_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "more than %d blocks of \"%V\"",
+                           NGX_PROM_FORWARD_MAX, &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
     forward = ngx_pcalloc(cf->pool, sizeof(ngx_prom_forward_t));
     if (forward == NULL) {
         return NGX_CONF_ERROR;
@@ -179,6 +194,29 @@ ngx_prom_forward_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     *slot = forward;
 
     return NGX_CONF_OK;
+}
+
+
+/* it stands in metrics and logs as it is */
+
+static ngx_uint_t
+ngx_prom_forward_name_ok(ngx_str_t *name)
+{
+    u_char  ch;
+    size_t  i;
+
+    for (i = 0; i < name->len; i++) {
+        ch = name->data[i];
+
+        if (!((ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z')
+              || (ch >= 'A' && ch <= 'Z')
+              || ch == '.' || ch == '_' || ch == '-'))
+        {
+            return 0;
+        }
+    }
+
+    return name->len && name->len <= NGX_PROM_FORWARD_NAME;
 }
 
 
