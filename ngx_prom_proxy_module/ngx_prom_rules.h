@@ -10,11 +10,21 @@
  *     !10.20.9.0/24            never, whatever else allows it
  *
  * Rules are separated by white space; in a file, # at the beginning of a rule
- * starts a comment that lasts until the end of its line.  PORTS are numbers
- * and ranges with commas between; a rule that allows without them is for 80,
- * 443 and 1024 to 65535, one that denies is for all.  Names have letters,
- * digits and "._-"; case and a trailing dot are no matter.  An IPv4 address
- * is four decimal numbers, and no other notation is.
+ * starts a comment that lasts until the end of its line.  Lines end with LF or
+ * CRLF, and a UTF-8 byte order mark may start the text.  PORTS are numbers and
+ * ranges with commas between; a rule that allows without them is for 80, 443
+ * and 1024 to 65535, one that denies is for all.  Names have letters, digits
+ * and "._-"; case and a trailing dot are no matter; *.db.internal isn't
+ * db.internal itself.  An IPv4 address is four decimal numbers, and no other
+ * notation is.  [::ffff:10.0.0.1] is 10.0.0.1, and else networks of IPv6,
+ * [::]/0 too, have no IPv4 address in them.
+ *
+ * The order of rules is no matter: one with "!" wins over any that allows, be
+ * it more or less exact.  Rules with names are about what is asked for, those
+ * with addresses about what is dialled, and a target has to pass both: a name
+ * that is denied is refused whatever its address is, and an address that is
+ * denied is refused whatever name led to it.  To deny a name says nothing of
+ * those who ask for its address.
  */
 
 
@@ -87,7 +97,8 @@ int ngx_prom_rules_parse(ngx_prom_rules_t *rules, char *text, size_t len);
  * case without a trailing dot.  NGX_PROM_RULES_DENY by a rule with that name;
  * ALLOW if its name is allowed at the port, and only its address may still
  * refuse it; NONE if its address has to be allowed.  *rule is the rule, or
- * NULL.
+ * NULL: of several, that with the longest name, and among those the one whose
+ * ports begin first.
  */
 
 ngx_prom_verdict_e ngx_prom_rules_name(const ngx_prom_rules_t *rules,
@@ -98,9 +109,13 @@ ngx_prom_verdict_e ngx_prom_rules_name(const ngx_prom_rules_t *rules,
  * The verdict of an address.  named is true if ngx_prom_rules_name() has
  * allowed the name that it is of: then it need not be allowed itself, but
  * must not be denied, nor special unless a rule is exactly this address.
- * An address with an IPv4 address inside (::ffff:0:0/96, ::/96, 64:ff9b::/96,
- * 64:ff9b:1::/48, 2002::/16) is also what that is: it is allowed only if
- * neither of both is denied or special.
+ * An address with an IPv4 address inside (::/96, ::ffff:0:0:0/96,
+ * 64:ff9b::/96, 64:ff9b:1::/48, 2002::/16) is also what that is: it is allowed
+ * only if neither of both is denied or special.  But a rule that allows the
+ * IPv4 address doesn't allow it, while one that is exactly it allows it though
+ * what is inside is special.  *rule is the rule, or NULL: the longest prefix
+ * first, and then as with names; NULL too if only the name has allowed it, and
+ * of SPECIAL.
  */
 
 ngx_prom_verdict_e ngx_prom_rules_address(const ngx_prom_rules_t *rules,
@@ -115,7 +130,10 @@ ngx_prom_verdict_e ngx_prom_rules_address(const ngx_prom_rules_t *rules,
 
 const char *ngx_prom_rules_place(const ngx_prom_ip_t *ip);
 
-/* true if a rule that allows is this one address at this port, not a network */
+/*
+ * True if a rule that allows is this one address at this port, as 127.0.0.1 or
+ * 127.0.0.1/32, and no network.  One that denies it is no matter here.
+ */
 
 int ngx_prom_rules_exact(const ngx_prom_rules_t *rules,
     const ngx_prom_ip_t *ip, unsigned port, const ngx_prom_rule_t **rule);

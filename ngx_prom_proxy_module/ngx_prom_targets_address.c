@@ -25,9 +25,7 @@ static char *ngx_prom_ipv6_parse(ngx_prom_line_t *pl, char *p, char *end);
 static char *ngx_prom_host_parse(ngx_prom_line_t *pl, char *p, char *end);
 static int ngx_prom_host_check(ngx_prom_line_t *pl,
     const ngx_prom_text_t *host);
-static int ngx_prom_number(const char *p, const char *end);
 static int ngx_prom_localhost(const char *p, const char *end);
-static int ngx_prom_ipv4_parse(const ngx_prom_text_t *host, uint8_t *ip);
 static int ngx_prom_port_parse(ngx_prom_line_t *pl, const char *colon,
     const char *end);
 static void ngx_prom_base_parse(ngx_prom_line_t *pl, char *base, char *end);
@@ -352,7 +350,7 @@ ngx_prom_host_check(ngx_prom_line_t *pl, const ngx_prom_text_t *host)
 
 /* resolvers take 127.1, 017700000001 and 0x7f.1 for addresses; we don't */
 
-static int
+int
 ngx_prom_number(const char *p, const char *end)
 {
     if (ngx_prom_starts(p, end, "0x") || ngx_prom_starts(p, end, "0X")) {
@@ -382,7 +380,7 @@ ngx_prom_localhost(const char *p, const char *end)
 }
 
 
-static int
+int
 ngx_prom_ipv4_parse(const ngx_prom_text_t *host, uint8_t *ip)
 {
     int          octet, i;

@@ -98,6 +98,14 @@ int ngx_prom_line_token(ngx_prom_line_t *pl, ngx_prom_text_t *token);
 
 void ngx_prom_address_parse(ngx_prom_line_t *pl, ngx_prom_target_t *target);
 
+/* true if it is a number to any program that takes 127.1 for an address */
+
+int ngx_prom_number(const char *p, const char *end);
+
+/* four decimal numbers, and nothing else; returns 0 if it isn't */
+
+int ngx_prom_ipv4_parse(const ngx_prom_text_t *host, uint8_t *ip);
+
 /* takes slashes off the ends; returns 0 after a mistake */
 
 int ngx_prom_name_parse(ngx_prom_line_t *pl, ngx_prom_text_t *name);

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
 # t/01-fuzz.t: nothing that a targets file, a hosts file, a certificate, a
-# pushed response, a file of tokens, a scrape that a client is handed or a
-# request for a tunnel may hold upsets what reads it
+# pushed response, a file of tokens, an allow-list, a scrape that a client is
+# handed or a request for a tunnel may hold upsets what reads it
 #
 # MP_FUZZ_SECONDS is how long it tries each for, 20 if not set. What it finds is
 # printed in base64: decode that into a file, and run the fuzzer on it.
@@ -24,7 +24,7 @@ my $dir = File::Temp->newdir;
 plan skip_all => 'clang is not installed'
     if !grep { -x "$_/clang" } split /:/, $ENV{PATH};
 
-plan tests => 21;
+plan tests => 24;
 
 
 # Runs a command; what it says is printed only if it fails.
@@ -72,6 +72,7 @@ sub fuzzes {
         qw(-std=c17 -g -O1 -Wall -Wextra -Werror),
         '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all',
         "-I$grammar", "-I$FindBin::Bin/../hosts", "-I$client",
+        "-I$FindBin::Bin/unit",
         "$fuzz/${what}_fuzz.c", @sources, '-o', "$dir/${what}_fuzz")
         or skip 'no fuzzer', 2;
 
@@ -110,6 +111,11 @@ SKIP: {
 
 SKIP: {
     fuzzes('tokens', 'corpus-tokens', @targets, "$grammar/ngx_prom_tokens.c");
+}
+
+SKIP: {
+    fuzzes('rules', 'corpus-rules', @targets,
+        glob "$grammar/ngx_prom_rules*.c");
 }
 
 SKIP: {

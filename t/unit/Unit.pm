@@ -10,7 +10,7 @@ use File::Temp;
 use FindBin;
 
 our @EXPORT = qw(answer_dumper cases check connect_dumper dumper hosts_dumper
-    hosts_tool run slurp spew tokens_dumper tool workdir);
+    hosts_tool rules_dumper run slurp spew tokens_dumper tool workdir);
 
 my $root = "$FindBin::Bin/..";
 my $grammar = "$root/ngx_prom_proxy_module";
@@ -112,6 +112,10 @@ sub answer_dumper {
 
 sub connect_dumper {
     return build_dump('connect_dump', "$grammar/ngx_prom_connect.c");
+}
+
+sub rules_dumper {
+    return build_dump('rules_dump', glob("$grammar/ngx_prom_rules*.c"));
 }
 
 sub build_dump {
