@@ -58,7 +58,8 @@ RUN du -xsm / > /tmp/base \
     && apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y \
         --no-install-recommends \
-        nginx openssh-server s6 systemd-standalone-sysusers \
+        libnginx-mod-stream nginx openssh-server s6 \
+        systemd-standalone-sysusers \
     && useradd --system --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin --password '*' monitoring \
     && useradd --system --no-create-home --home-dir /nonexistent \
@@ -77,7 +78,8 @@ RUN du -xsm / > /tmp/base \
     && find /usr/share/doc -type f ! -name copyright -delete \
     && find /usr/share/doc -type d -empty -delete
 
-COPY --from=build /out/ngx_http_prom_proxy_module.so /usr/lib/nginx/modules/
+COPY --from=build /out/ngx_http_prom_proxy_module.so \
+    /out/ngx_stream_prom_forward_module.so /usr/lib/nginx/modules/
 COPY --from=build /out/bin/ /usr/local/bin/
 COPY --from=build /out/lib/ /usr/lib/monitoring-proxy/
 COPY --from=build /out/rootfs/ /

@@ -15,6 +15,8 @@
 
 #define NGX_PROM_CONNECT_METHOD  "CONNECT "
 #define NGX_PROM_CONNECT_NAME    254          /* bytes of a host, with a dot */
+#define NGX_PROM_CONNECT_IPV6    45           /* of eight groups, the last
+                                                 two as IPv4 */
 #define NGX_PROM_CONNECT_PORT    65535
 
 /* headers that must be there once, or not at all */
@@ -263,8 +265,8 @@ ngx_prom_connect_brackets(const char *p, size_t len)
         }
     }
 
-    if (i < len || len > sizeof("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
-                         - 1
+    if (i < len
+        || len > NGX_PROM_CONNECT_IPV6
         || memchr(p, ':', len) == NULL)
     {
         return "the target has no IPv6 address in its brackets";
