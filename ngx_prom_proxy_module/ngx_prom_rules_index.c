@@ -204,8 +204,9 @@ ngx_prom_rules_length(ngx_prom_rules_index_t *index,
     uint8_t   *lengths;
     unsigned   i, n;
 
-    ipv4 = ngx_prom_rules_ipv4(&key->u.network)
-           && key->length >= NGX_PROM_RULES_IPV4;
+    /* no shorter prefix leaves the bits of ::ffff:0:0/96 */
+
+    ipv4 = ngx_prom_rules_ipv4(&key->u.network);
 
     lengths = index->lengths[ipv4];
     n = index->nlengths[ipv4];

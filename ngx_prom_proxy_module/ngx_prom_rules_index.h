@@ -16,7 +16,6 @@
 
 
 #define NGX_PROM_RULES_BITS   128    /* of an address */
-#define NGX_PROM_RULES_IPV4   96     /* of them, in front of an IPv4 address */
 #define NGX_PROM_RULES_INNER  4      /* IPv4 addresses that one may embed */
 
 

@@ -265,6 +265,11 @@ dump_random_name(char *p)
 
     for (n = (int) dump_pick(5); n > 0; n--) {
         *p++ = "ab"[dump_pick(2)];
+
+        if (dump_pick(4) == 0) {
+            *p++ = 'a';
+        }
+
         *p++ = '.';
     }
 
