@@ -83,6 +83,10 @@ ngx_http_prom_forward_error_handler(ngx_http_request_t *r)
     ctx = ngx_http_prom_forward_ctx(r);
     status = r->err_status ? r->err_status : NGX_HTTP_BAD_GATEWAY;
 
+    /* nginx would write its own reason phrase over ours */
+
+    r->err_status = 0;
+
     if (ctx && ctx->proxy) {
 
         if (ngx_http_prom_proxy_error(r, &line) != NGX_OK) {
