@@ -108,7 +108,8 @@ sub write {
 
 
 # The configuration that users write, around what a test is about:
-# main, http, router, server, workers; targets is the text of the file.
+# main, stream, http, router, server, workers, connections; targets is the text
+# of the file.
 
 sub configure {
     my ($self, %part) = @_;
@@ -116,14 +117,23 @@ sub configure {
     $self->write('targets', $part{targets}) if defined $part{targets};
 
     my %default = (
-        main => '', http => '', router => '', server => '',
-        workers => 1, peer => 'prom_proxy_peer;', zone => '8m',
+        main => '', stream => undef, http => '', router => '', server => '',
+        workers => 1, connections => 512, zone => '8m',
+        peer => 'prom_proxy_peer;',
         registry => 'prom_proxy_targets %%DIR%%/targets;',
     );
     %part = (%default, %part);
 
+    my ($modules, $stream) = ('', '');
+
+    if (defined $part{stream}) {
+        $modules = stream_modules();
+        $stream = "stream {\n$part{stream}\n}";
+    }
+
     $self->write('nginx.conf', <<"END");
 load_module $ENV{MP_MODULE};
+$modules
 daemon off;
 user root;
 worker_processes $part{workers};
@@ -131,8 +141,9 @@ pid %%DIR%%/nginx.pid;
 error_log %%DIR%%/logs/error.log debug;
 $part{main}
 events {
-    worker_connections 512;
+    worker_connections $part{connections};
 }
+$stream
 http {
     access_log %%DIR%%/logs/access.log;
     client_body_temp_path %%DIR%%/body;
@@ -172,6 +183,19 @@ http {
 END
 
     return $self;
+}
+
+
+# The lines that load the module's part for stream, and stream itself where
+# that is a module, too.
+
+sub stream_modules {
+    my $built = `$ENV{MP_NGINX} -V 2>&1`;
+    my ($dir) = $built =~ /--modules-path=(\S+)/;
+
+    return join '', map { "load_module $_;\n" }
+        ("$dir/ngx_stream_module.so") x ($built =~ /--with-stream=dynamic/),
+        $ENV{MP_MODULE} =~ s{[^/]*$}{ngx_stream_prom_forward_module.so}r;
 }
 
 
