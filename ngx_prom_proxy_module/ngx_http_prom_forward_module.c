@@ -18,6 +18,7 @@ static ngx_http_prom_forward_ctx_t *ngx_http_prom_forward_create_ctx(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_prom_forward_credentials(ngx_http_request_t *r,
     ngx_str_t *credentials);
+static void ngx_http_prom_forward_drop(ngx_http_request_t *r);
 static void ngx_http_prom_forward_decided(ngx_prom_forward_query_t *query);
 static ngx_int_t ngx_http_prom_forward_go_on(ngx_http_request_t *r,
     ngx_http_prom_forward_ctx_t *ctx);
@@ -142,9 +143,9 @@ ngx_http_prom_forward_serve(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_prom_forward_module);
+    ctx = ngx_http_prom_forward_ctx(r);
 
-    if (ctx) {
+    if (ctx && ctx->query.forward == flcf->forward) {
         return ctx->decided ? ngx_http_prom_forward_go_on(r, ctx) : NGX_DONE;
     }
 
@@ -165,6 +166,7 @@ ngx_http_prom_forward_serve(ngx_http_request_t *r)
         ngx_str_set(&line, "this is a forward proxy: give it as proxy_url, "
                     "for targets http://HOST[:PORT]/... without a user");
         ctx->query.decision = NGX_PROM_FORWARD_BAD;
+        ctx->decided = 1;
         return ngx_http_prom_forward_answer(r, NGX_HTTP_BAD_REQUEST, &line);
     }
 
@@ -173,6 +175,15 @@ ngx_http_prom_forward_serve(ngx_http_request_t *r)
     {
         ngx_str_set(&line, "more than one Proxy-Authorization");
         ctx->query.decision = NGX_PROM_FORWARD_BAD;
+        ctx->decided = 1;
+        return ngx_http_prom_forward_answer(r, NGX_HTTP_BAD_REQUEST, &line);
+    }
+
+    if (ctx->tls && !flcf->forward->verify && !flcf->forward->trusting) {
+        ngx_str_set(&line, "https:// is for CONNECT here, which nothing but "
+                    "plain http is asked without");
+        ctx->query.decision = NGX_PROM_FORWARD_BAD;
+        ctx->decided = 1;
         return ngx_http_prom_forward_answer(r, NGX_HTTP_BAD_REQUEST, &line);
     }
 
@@ -254,8 +265,6 @@ ngx_http_prom_forward_ctx(ngx_http_request_t *r)
 }
 
 
-/* takes them off the request, too: they are for this proxy alone */
-
 static ngx_int_t
 ngx_http_prom_forward_credentials(ngx_http_request_t *r,
     ngx_str_t *credentials)
@@ -278,9 +287,44 @@ ngx_http_prom_forward_credentials(ngx_http_request_t *r,
                                    &ngx_http_prom_forward_authorization,
                                    &pos);
 
-    ngx_http_prom_poll_drop(r, &ngx_http_prom_forward_authorization);
-
     return h ? NGX_DECLINED : NGX_OK;
+}
+
+
+/* Proxy-Authorization, Proxy-Connection and such are for this proxy alone */
+
+static void
+ngx_http_prom_forward_drop(ngx_http_request_t *r)
+{
+    ngx_str_t         name;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len >= sizeof("proxy-") - 1
+            && ngx_strncasecmp(h[i].key.data, (u_char *) "proxy-",
+                               sizeof("proxy-") - 1)
+               == 0)
+        {
+            name = h[i].key;
+            ngx_http_prom_poll_drop(r, &name);
+        }
+    }
 }
 
 
@@ -369,6 +413,7 @@ ngx_http_prom_forward_route(ngx_http_request_t *r,
     ctx->proxy = proxy;
 
     ngx_http_prom_proxy_deadline(r, proxy);
+    ngx_http_prom_forward_drop(r);
     ngx_http_prom_proxy_drop_hop_headers(r);
 
     return NGX_DECLINED;
@@ -410,7 +455,7 @@ ngx_http_prom_forward_log_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_prom_forward_ctx(r);
 
-    if (ctx == NULL) {
+    if (ctx == NULL || !ctx->decided) {
         return NGX_OK;
     }
 
@@ -453,6 +498,8 @@ ngx_http_prom_forward_postconfiguration(ngx_conf_t *cf)
     }
 
     *h = ngx_http_prom_forward_log_handler;
+
+    ngx_http_prom_forward_filter_init();
 
     return NGX_OK;
 }

@@ -51,8 +51,11 @@ ngx_http_prom_forward_tls(ngx_connection_t *c, ngx_http_prom_proxy_ctx_t *ctx)
         (void) ngx_cpystrn((u_char *) name, query->host.data,
                            query->host.len + 1);
 
+        /* as Prometheus does itself: a common name is no host's */
+
         X509_VERIFY_PARAM_set_hostflags(param,
-                                        X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+                                        X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS
+                                        |X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
         rc = X509_VERIFY_PARAM_set1_host(param, name, 0);
 
     } else if (query->addrs[0].sockaddr->sa_family == AF_INET6) {

@@ -92,7 +92,12 @@ ngx_http_prom_forward_scheme(u_char *p, u_char *last,
         && ngx_strncasecmp(p, (u_char *) "http://", sizeof("http://") - 1)
            == 0)
     {
-        ctx->query.port = 80;
+
+        /* one that is upgraded has the port of what it becomes */
+
+        ctx->query.port =
+            (ctx->query.forward->scheme == NGX_PROM_FORWARD_HTTPS) ? 443 : 80;
+
         return p + sizeof("http://") - 1;
     }
 

@@ -149,7 +149,7 @@ ngx_http_prom_forward_decision_variable(ngx_http_request_t *r,
 
     ctx = ngx_http_prom_forward_ctx(r);
 
-    if (ctx == NULL) {
+    if (ctx == NULL || !ctx->decided) {
         v->not_found = 1;
         return NGX_OK;
     }
@@ -189,6 +189,11 @@ static void
 ngx_http_prom_forward_set_variable(ngx_http_variable_value_t *v,
     ngx_str_t *value)
 {
+    if (value->len == 0) {
+        v->not_found = 1;
+        return;
+    }
+
     v->data = value->data;
     v->len = value->len;
     v->valid = 1;

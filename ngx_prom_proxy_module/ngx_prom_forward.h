@@ -79,6 +79,7 @@ struct ngx_prom_forward_s {
     ngx_prom_forward_scheme_e    scheme;
 
     ngx_uint_t                   verify;     /* exporters' certificates */
+    ngx_uint_t                   trusting;   /* "verify off" */
     ngx_str_t                    ca;         /* "verify FILE" */
     void                        *store;      /* X509_STORE of ca, or NULL */
 
@@ -141,7 +142,8 @@ struct ngx_prom_forward_query_s {
     void                        *checking;   /* credentials, by a thread */
     ngx_resolver_ctx_t          *resolving;
     ngx_prom_forward_resolved_pt resolved;
-    const ngx_prom_rule_t       *named;      /* has allowed the name */
+    ngx_uint_t                   named;      /* a rule allows the name */
+    ngx_str_t                    name_rule;  /* that one, or "-" */
     ngx_uint_t                   later;      /* handler is awaited */
 };
 

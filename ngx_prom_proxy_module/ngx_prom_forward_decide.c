@@ -22,6 +22,7 @@ static ngx_int_t ngx_prom_forward_target(ngx_prom_forward_query_t *query);
 static ngx_uint_t ngx_prom_forward_address(ngx_str_t *host,
     struct sockaddr_storage *ss, socklen_t *socklen);
 static ngx_int_t ngx_prom_forward_name(ngx_prom_forward_query_t *query);
+static ngx_int_t ngx_prom_forward_judge_name(ngx_prom_forward_query_t *query);
 static void ngx_prom_forward_resolved(ngx_prom_forward_query_t *query,
     ngx_int_t rc, ngx_resolver_addr_t *addrs, ngx_uint_t naddrs);
 static ngx_int_t ngx_prom_forward_addresses(ngx_prom_forward_query_t *query,
@@ -267,6 +268,10 @@ ngx_prom_forward_address(ngx_str_t *host, struct sockaddr_storage *ss,
     (void) ngx_cpystrn(text, host->data, host->len + 1);
     ngx_memzero(ss, sizeof(struct sockaddr_storage));
 
+    if (ngx_strlen(text) != host->len) {
+        return 0;
+    }
+
     sin = (struct sockaddr_in *) ss;
 
     if (inet_pton(AF_INET, (char *) text, &sin->sin_addr) == 1) {
@@ -290,13 +295,11 @@ ngx_prom_forward_address(ngx_str_t *host, struct sockaddr_storage *ss,
 static ngx_int_t
 ngx_prom_forward_name(ngx_prom_forward_query_t *query)
 {
-    u_char                  ch;
-    size_t                  i, label;
-    ngx_str_t              *host;
-    ngx_uint_t              letter;
-    ngx_prom_rules_t       *sets[2];
-    ngx_prom_verdict_e      verdict;
-    const ngx_prom_rule_t  *rule;
+    u_char       ch;
+    size_t       i, label;
+    ngx_int_t    rc;
+    ngx_str_t   *host;
+    ngx_uint_t   letter;
 
     host = &query->host;
     label = 0;
@@ -338,7 +341,38 @@ ngx_prom_forward_name(ngx_prom_forward_query_t *query)
         goto bad;
     }
 
+    rc = ngx_prom_forward_judge_name(query);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    return ngx_prom_forward_resolve(query, ngx_prom_forward_resolved);
+
+bad:
+
+    ngx_prom_forward_refuse(query, NGX_PROM_FORWARD_BAD,
+                            "a target is a name, an IPv4 address of "
+                            "four decimal numbers, or an IPv6 address "
+                            "in brackets");
+    return NGX_OK;
+}
+
+
+/* NGX_DECLINED: it isn't denied; query->named is whether it is allowed */
+
+static ngx_int_t
+ngx_prom_forward_judge_name(ngx_prom_forward_query_t *query)
+{
+    ngx_uint_t              i;
+    ngx_prom_rules_t       *sets[2];
+    ngx_prom_verdict_e      verdict;
+    const ngx_prom_rule_t  *rule;
+
     ngx_prom_forward_sets(query->forward, sets);
+
+    query->named = 0;
+    ngx_str_set(&query->rule, "-");
 
     for (i = 0; i < 2; i++) {
 
@@ -346,8 +380,8 @@ ngx_prom_forward_name(ngx_prom_forward_query_t *query)
             continue;
         }
 
-        verdict = ngx_prom_rules_name(sets[i], (char *) host->data, host->len,
-                                      query->port, &rule);
+        verdict = ngx_prom_rules_name(sets[i], (char *) query->host.data,
+                                      query->host.len, query->port, &rule);
 
         if (verdict == NGX_PROM_RULES_DENY) {
 
@@ -361,8 +395,8 @@ ngx_prom_forward_name(ngx_prom_forward_query_t *query)
             return NGX_OK;
         }
 
-        if (verdict == NGX_PROM_RULES_ALLOW && query->named == NULL) {
-            query->named = rule;
+        if (verdict == NGX_PROM_RULES_ALLOW && !query->named) {
+            query->named = 1;
 
             if (ngx_prom_forward_set_rule(query, rule, sets[i]) != NGX_OK) {
                 return NGX_ERROR;
@@ -370,15 +404,9 @@ ngx_prom_forward_name(ngx_prom_forward_query_t *query)
         }
     }
 
-    return ngx_prom_forward_resolve(query, ngx_prom_forward_resolved);
+    query->name_rule = query->rule;
 
-bad:
-
-    ngx_prom_forward_refuse(query, NGX_PROM_FORWARD_BAD,
-                            "a target is a name, an IPv4 address of "
-                            "four decimal numbers, or an IPv6 address "
-                            "in brackets");
-    return NGX_OK;
+    return NGX_DECLINED;
 }
 
 
@@ -409,7 +437,18 @@ static ngx_int_t
 ngx_prom_forward_addresses(ngx_prom_forward_query_t *query, ngx_int_t rc,
     ngx_resolver_addr_t *addrs, ngx_uint_t naddrs)
 {
+    ngx_int_t   judged;
     ngx_uint_t  i;
+
+    /* the file of rules may have changed meanwhile */
+
+    if (query->later) {
+        judged = ngx_prom_forward_judge_name(query);
+
+        if (judged != NGX_DECLINED) {
+            return judged;
+        }
+    }
 
     if (rc) {
         ngx_prom_forward_refuse(query, NGX_PROM_FORWARD_UNRESOLVED,

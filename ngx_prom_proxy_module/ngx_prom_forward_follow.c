@@ -109,6 +109,10 @@ ngx_prom_forward_follow(ngx_conf_t *cf, ngx_str_t *file,
 
     ngx_prom_forward_read(&follow->current, kind);
 
+    /* that of the last configuration goes with it */
+
+    follow->current.pool->log = &cf->cycle->new_log;
+
     /* the workers see whether it has changed since */
 
     follow->seen = follow->current.file.id;
@@ -163,7 +167,9 @@ ngx_prom_forward_follow_init(ngx_prom_forward_follow_t *follow,
     follow->event.log = cycle->log;
     follow->event.cancelable = 1;
 
-    ngx_add_timer(&follow->event, NGX_PROM_FORWARD_INTERVAL);
+    /* one that takes another's place may find the file changed long ago */
+
+    ngx_add_timer(&follow->event, 1);
 
     return NGX_OK;
 }
@@ -445,6 +451,10 @@ static void
 ngx_prom_forward_follow_cleanup(void *data)
 {
     ngx_prom_forward_follow_t *follow = data;
+
+    if (follow->event.timer_set) {
+        ngx_del_timer(&follow->event);
+    }
 
     if (follow->running) {
         (void) pthread_join(follow->thread, NULL);

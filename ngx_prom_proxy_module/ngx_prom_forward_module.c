@@ -237,6 +237,16 @@ ngx_prom_forward_done(ngx_conf_t *cf, ngx_prom_forward_block_t *block)
         return NGX_CONF_ERROR;
     }
 
+    if (!forward->verify && !forward->trusting
+        && forward->scheme != NGX_PROM_FORWARD_HTTP)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"prom_forward %V\" needs \"verify FILE\", the "
+                           "CA of the targets' certificates, or \"verify "
+                           "off\"", &forward->name);
+        return NGX_CONF_ERROR;
+    }
+
     if (block->plain.len && forward->scheme != NGX_PROM_FORWARD_AUTO) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"plain\" of \"prom_forward %V\" needs \"scheme "

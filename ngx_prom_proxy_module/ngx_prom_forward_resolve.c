@@ -131,7 +131,6 @@ ngx_prom_forward_resolve(ngx_prom_forward_query_t *query,
 static void
 ngx_prom_forward_resolve_handler(ngx_resolver_ctx_t *rctx)
 {
-    ngx_uint_t                 i;
     ngx_prom_forward_query_t  *query;
 
     query = rctx->data;
@@ -143,12 +142,6 @@ ngx_prom_forward_resolve_handler(ngx_resolver_ctx_t *rctx)
     if (rctx->state) {
         ngx_prom_forward_failed(query->forward->failures, &query->host,
                                 rctx->state);
-    }
-
-    /* the resolver's addresses are its own, and gone with the context */
-
-    for (i = 0; i < rctx->naddrs; i++) {
-        ngx_inet_set_port(rctx->addrs[i].sockaddr, (in_port_t) query->port);
     }
 
     query->resolved(query, rctx->state, rctx->addrs, rctx->naddrs);

@@ -423,6 +423,7 @@ ngx_prom_forward_verify(ngx_conf_t *cf, ngx_prom_forward_block_t *block)
     value = cf->args->elts;
 
     if (ngx_strcmp(value[1].data, "off") == 0) {
+        forward->trusting = 1;
         return NGX_CONF_OK;
     }
 

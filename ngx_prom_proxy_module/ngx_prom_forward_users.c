@@ -30,8 +30,8 @@
 #define NGX_PROM_FORWARD_DIGEST     32
 #define NGX_PROM_FORWARD_BASIC      1024    /* bytes of base64 */
 #define NGX_PROM_FORWARD_CHECKS     16      /* at once, in a worker */
-#define NGX_PROM_FORWARD_KNOWN      1024    /* the oldest is forgotten */
-#define NGX_PROM_FORWARD_RIGHT      600000  /* ms that it stays known */
+#define NGX_PROM_FORWARD_KNOWN      1024    /* the longest unused goes */
+#define NGX_PROM_FORWARD_RIGHT      600000  /* ms without use */
 #define NGX_PROM_FORWARD_WRONG      5000
 
 
@@ -40,7 +40,7 @@
 typedef struct {
     ngx_rbtree_t                     known;     /* by digest */
     ngx_rbtree_node_t                sentinel;
-    ngx_queue_t                      recent;    /* the oldest is the last */
+    ngx_queue_t                      recent;    /* the last used first */
     ngx_uint_t                       count;
     ngx_queue_t                      checks;    /* under way */
     ngx_uint_t                       nchecks;
@@ -198,6 +198,13 @@ ngx_prom_forward_users_check(ngx_prom_forward_t *forward,
 
         ngx_memcpy(user->data, known->user, known->user_len);
         user->len = known->user_len;
+
+        /* whoever tries wrong ones must not make these be checked again */
+
+        ngx_queue_remove(&known->queue);
+        ngx_queue_insert_head(&fc->recent, &known->queue);
+
+        known->until = ngx_current_msec + NGX_PROM_FORWARD_RIGHT;
 
         return NGX_OK;
     }

@@ -89,9 +89,17 @@ ngx_prom_forward_try(ngx_prom_forward_query_t *query,
         query->status = 0;
         ngx_str_null(&query->reason);
 
-        if (query->naddrs == 1 && rule) {
+        if (query->naddrs > 1) {
+            return NGX_OK;
+        }
+
+        if (rule) {
             return ngx_prom_forward_set_rule(query, rule, of);
         }
+
+        /* not that of another address, which was refused */
+
+        query->rule = query->name_rule;
 
         return NGX_OK;
     }
@@ -172,7 +180,7 @@ ngx_prom_forward_judge(ngx_prom_forward_query_t *query, ngx_prom_ip_t *ip,
         }
 
         verdict = ngx_prom_rules_address(sets[i], ip, query->port,
-                                         query->named != NULL, &found);
+                                         query->named, &found);
 
         if (verdict == NGX_PROM_RULES_DENY) {
             *rule = found;
@@ -251,10 +259,14 @@ ngx_prom_forward_set_rule(ngx_prom_forward_query_t *query,
 }
 
 
+/* each address that may be dialled has to be plain, or the name */
+
 ngx_uint_t
 ngx_prom_forward_plain(ngx_prom_forward_query_t *query)
 {
+    ngx_uint_t              i;
     ngx_prom_ip_t           ip;
+    ngx_prom_verdict_e      name, any, verdict;
     ngx_prom_forward_t     *forward;
     const ngx_prom_rule_t  *rule;
 
@@ -264,23 +276,36 @@ ngx_prom_forward_plain(ngx_prom_forward_query_t *query)
         return forward->scheme == NGX_PROM_FORWARD_HTTP;
     }
 
-    if (!query->numeric
-        && ngx_prom_rules_name(forward->plain, (char *) query->host.data,
-                               query->host.len, query->port, &rule)
-           == NGX_PROM_RULES_ALLOW)
-    {
-        return 1;
-    }
+    name = query->numeric ? NGX_PROM_RULES_NONE
+           : ngx_prom_rules_name(forward->plain, (char *) query->host.data,
+                                 query->host.len, query->port, &rule);
 
-    if (query->naddrs == 0) {
+    /* an address that "*" isn't to allow is one of its ports for all that */
+
+    any = ngx_prom_rules_name(forward->plain, "", 0, query->port, &rule);
+
+    if (name == NGX_PROM_RULES_DENY || any == NGX_PROM_RULES_DENY) {
         return 0;
     }
 
-    ngx_prom_forward_ip(query->addrs[0].sockaddr, &ip);
+    for (i = 0; i < query->naddrs; i++) {
+        ngx_prom_forward_ip(query->addrs[i].sockaddr, &ip);
 
-    return ngx_prom_rules_address(forward->plain, &ip, query->port, 0, &rule)
-               == NGX_PROM_RULES_ALLOW
-           || ngx_prom_rules_exact(forward->plain, &ip, query->port, &rule);
+        verdict = ngx_prom_rules_address(forward->plain, &ip, query->port,
+                                         name == NGX_PROM_RULES_ALLOW, &rule);
+
+        if (verdict == NGX_PROM_RULES_SPECIAL
+            && (name == NGX_PROM_RULES_ALLOW || any == NGX_PROM_RULES_ALLOW))
+        {
+            continue;
+        }
+
+        if (verdict != NGX_PROM_RULES_ALLOW) {
+            return 0;
+        }
+    }
+
+    return query->naddrs != 0;
 }
 
 
