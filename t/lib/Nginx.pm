@@ -333,7 +333,8 @@ sub finish {
     delete $self->{pid};
 
     my @alerts = grep { !$allowed || !/$allowed/ }
-        grep { /\[(?:alert|emerg)\]|exited on signal|[Ss]anitizer/ }
+        grep { /\[(?:alert|emerg)\]|exited on signal|[Ss]anitizer
+            |:[ ]runtime[ ]error:/x }
         split /\n/, $self->log . slurp("$self->{dir}/logs/stderr");
 
     is(join("\n", @alerts), '', 'no alert in the log');
