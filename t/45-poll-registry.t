@@ -396,6 +396,10 @@ $nginx->start;
 
 my $short = poll($port, 'short');
 ok(appears('short'), 'a client, without any file');
+ok(await(sub { samples()->{'poll_client_connected{target="short"}'} }),
+    'which has samples');
+is(join(' ', grep { /"short"/ && !/^poll_client_/ } keys %{ samples() }), '',
+    'but none of scrapes, as nobody scrapes it');
 close $short;
 ok(disappears('short'), 'that left is no target once the timeout is over');
 is($nginx->get('/short/metrics')->{status}, 404, 'nor is it routed');
