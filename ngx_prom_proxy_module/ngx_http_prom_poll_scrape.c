@@ -178,6 +178,7 @@ ngx_http_prom_poll_scrape_uri(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *host, ngx_str_t *port)
 {
     u_char     *p, *last, *start, *path;
+    ngx_int_t   n;
     ngx_str_t   uri;
 
     p = r->request_line.data;
@@ -251,7 +252,13 @@ ngx_http_prom_poll_scrape_uri(ngx_http_request_t *r,
 
     if (p < path) {
 
-        if (*p++ != ':' || ngx_atoi(p, path - p) == NGX_ERROR) {
+        if (*p++ != ':') {
+            return NGX_DECLINED;
+        }
+
+        n = ngx_atoi(p, path - p);
+
+        if (n < 1 || n > 65535) {
             return NGX_DECLINED;
         }
 

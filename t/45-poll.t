@@ -142,7 +142,7 @@ line_is(ask($port, 'http://nobody:9100/metrics'), 503,
     'nobody: no client polls for this name', 'without a client, 503 at once');
 
 for ('ftp://c1/', 'http://', 'http://:80/', 'http://u@c1/', 'http://u:p@c1/',
-    'http://c1:x/', 'http://[::1/')
+    'http://c1:x/', 'http://c1:0/', 'http://c1:65536/', 'http://[::1/')
 {
     is(ask($port, $_)->{status}, 400, "$_ is refused");
 }
