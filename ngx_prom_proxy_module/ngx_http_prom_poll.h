@@ -30,6 +30,8 @@
 #define NGX_HTTP_PROM_POLL_ID    36    /* an Id's length: as a UUID's */
 #define NGX_HTTP_PROM_POLL_HOPS  3     /* a request's way, at most */
 
+#define NGX_HTTP_PROM_POLL_IDENTITY  2047   /* bytes: of all of its names */
+
 
 /* what a request is; of a hop it is told by its header "Prom-Poll" */
 
@@ -285,7 +287,7 @@ ngx_int_t ngx_http_prom_poll_unfold(ngx_http_prom_poll_ctx_t *ctx);
 
 ngx_int_t ngx_http_prom_poll_hello_name(ngx_http_request_t *r,
     ngx_str_t *name);
-void ngx_http_prom_poll_hello_bare(ngx_str_t *name, ngx_str_t *bare);
+ngx_uint_t ngx_http_prom_poll_hello_is(ngx_str_t *name, ngx_str_t *identity);
 const char *ngx_http_prom_poll_hello_labels(ngx_http_request_t *r,
     ngx_str_t *labels);
 ngx_msec_int_t ngx_http_prom_poll_hello_wait(ngx_http_request_t *r);

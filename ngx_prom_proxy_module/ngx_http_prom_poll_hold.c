@@ -226,7 +226,7 @@ static ngx_int_t
 ngx_http_prom_poll_hold_identity(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx)
 {
-    ngx_str_t                       identity, bare;
+    ngx_str_t                       identity;
     ngx_http_prom_poll_loc_conf_t  *plcf;
 
     plcf = ngx_http_get_module_loc_conf(r, ngx_http_prom_poll_module);
@@ -239,11 +239,7 @@ ngx_http_prom_poll_hold_identity(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_prom_poll_hello_bare(&ctx->name, &bare);
-
-    if (identity.len == bare.len
-        && ngx_strncasecmp(identity.data, bare.data, bare.len) == 0)
-    {
+    if (ngx_http_prom_poll_hello_is(&ctx->name, &identity)) {
         return NGX_DECLINED;
     }
 

@@ -131,7 +131,7 @@ ngx_http_prom_poll_hop_identity(ngx_str_t *identity, ngx_str_t *text)
 
     *text = *identity;
 
-    if (identity->len > NGX_PROM_POLL_NAME
+    if (identity->len > NGX_HTTP_PROM_POLL_IDENTITY
         || (identity->len == 1 && identity->data[0] == '-'))
     {
         *text = ngx_http_prom_poll_hop_other;
@@ -196,7 +196,7 @@ ngx_http_prom_poll_hop_parse(ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *value)
     if (!ngx_http_prom_poll_hop_word(&rest, &kind)
         || !ngx_http_prom_poll_hop_word(&rest, &count)
         || !ngx_http_prom_poll_hop_word(&rest, &about)
-        || about.len > NGX_PROM_POLL_NAME)
+        || about.len > NGX_HTTP_PROM_POLL_IDENTITY)
     {
         return NGX_DECLINED;
     }
@@ -248,7 +248,7 @@ ngx_http_prom_poll_hop_parse(ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *value)
         return NGX_DECLINED;
     }
 
-    if (rest.len) {
+    if (rest.len || ctx->name.len > NGX_PROM_POLL_NAME) {
         return NGX_DECLINED;
     }
 

@@ -408,16 +408,8 @@ static ngx_uint_t
 ngx_http_prom_poll_push_allowed(ngx_http_prom_poll_ctx_t *ctx,
     ngx_http_prom_poll_ctx_t *scrape)
 {
-    ngx_str_t  name;
-
-    if (ctx->identity.len == 0) {
-        return 1;
-    }
-
-    ngx_http_prom_poll_hello_bare(&scrape->name, &name);
-
-    return ctx->identity.len == name.len
-           && ngx_strncasecmp(ctx->identity.data, name.data, name.len) == 0;
+    return ctx->identity.len == 0
+           || ngx_http_prom_poll_hello_is(&scrape->name, &ctx->identity);
 }
 
 

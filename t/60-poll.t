@@ -381,8 +381,10 @@ certificate('server', '/CN=proxy');
 certificate('ca', '/CN=ca');
 certificate('other', '/CN=ca');
 certificate('host-1', '/O=CN=host-2/CN=host-1', by('ca'));
-certificate('san', '/CN=host-2', '-addext', 'subjectAltName=DNS:host-4',
-    by('ca'));
+certificate('san', '/CN=host-2', '-addext', 'subjectAltName=DNS:host-4,'
+    . 'DNS:*.example.com,DNS:host-4.example.com', by('ca'));
+certificate('wild', '/CN=host-5', '-addext',
+    'subjectAltName=DNS:*.example.com', by('ca'));
 certificate('foreign', '/CN=host-1', by('other'));
 
 my %tls = (CERTIFICATE => '/poll/server.crt', KEY => '/poll/server.key',
@@ -404,6 +406,8 @@ like($proxy->logs, qr/poll transport on port 8080, with TLS$/m,
 is(polled('host-1', 'host-1'), 204, 'the CN of a certificate is a name');
 is(polled('host-2', 'host-1'), 403, 'its other parts are none');
 is(polled('host-4', 'san'), 204, 'a DNS name of a certificate is one');
+is(polled('host-4.example.com', 'san'), 204, 'each of its DNS names is');
+is(polled('a.example.com', 'san'), 403, 'what a "*" would fit is not');
 is(polled('host-2', 'san'), 403, 'and then its CN is none');
 is(polled('host-1'), 403, 'no certificate, no poll');
 is(polled('host-1', 'foreign'), 400, 'nor with one of another CA');
