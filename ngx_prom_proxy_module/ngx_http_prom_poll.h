@@ -222,6 +222,10 @@ ngx_int_t ngx_http_prom_poll_log_handler(ngx_http_request_t *r);
 ngx_http_prom_poll_ctx_t *ngx_http_prom_poll_ctx(ngx_http_request_t *r,
     ngx_http_prom_poll_kind_e kind);
 
+/* true on a page for a scrape that nginx has refused, by error_page */
+
+ngx_uint_t ngx_http_prom_poll_was_scrape(ngx_http_request_t *r);
+
 /*
  * One line of plain text as the answer, with a status: fmt is nginx's, and
  * its text has at most 1023 bytes.  What it returns is the handler's, or for

@@ -158,7 +158,8 @@ ngx_http_prom_poll_auth_header_filter(ngx_http_request_t *r)
 
     /* an exporter's own 401 stays what it is */
 
-    if (plcf->kind != NGX_HTTP_PROM_POLL_SCRAPE
+    if ((plcf->kind != NGX_HTTP_PROM_POLL_SCRAPE
+         && !ngx_http_prom_poll_was_scrape(r))
         || (ctx && (ctx->handed || ctx->paired)))
     {
         return ngx_http_next_header_filter(r);

@@ -139,6 +139,36 @@ for my $path ('/poll', 'http://host-1:9100/metrics') {
         "5000 bytes for $path are refused");
 }
 
+# what nginx refuses by itself, in a line too: its page says nothing
+
+sub refused {
+    my ($what, $status, $line, @args) = @_;
+
+    my $out = command({ seconds => 30 }, 'curl', '-sS', '-m', '10', '-i',
+        @args)->{out};
+    my ($head, $body) = split /\r?\n\r?\n/, $out, 2;
+
+    like($head, qr{\AHTTP/\S+ $status .*^Content-Type: text/plain\s}ms,
+        "$what: $status, no page");
+    like($body, qr/\A$line[^\n]*\n\z/, 'but a line that says why');
+}
+
+my $at = $proxy->address . ":$port";
+
+refused('a name with "_"', 400, 'a name with _ ', '-x', "http://$at",
+    'http://host_1:9100/metrics');
+refused('a header that is too long', 400, 'a line of the request is ',
+    '-H', 'A: ' . 'a' x 40000, "http://$at/clients");
+refused('a wrong path', 400, 'nginx does not take this ', "http://$at/%zz");
+refused('TRACE', 405, 'nginx does not take this ', '-X', 'TRACE',
+    "http://$at/poll");
+like(command({ seconds => 30 }, 'curl', '-sS', '-m', '10', '-o', '/dev/null',
+    '-w', '%{http_connect}', '-x', "http://$at", 'https://host-1/')->{out},
+    qr/400/, 'CONNECT is refused');
+like(Http::request($port, host => $proxy->address, path => '/metrics')
+    ->{body}, qr/^pushproxy_proxied_requests_total\{code="400"\} [1-9]/m,
+    'what was refused so is counted');
+
 ok($proxy->logged(qr{"GET http://host-1:9100/metrics HTTP/1\.1" 200 }),
     'a scrape is logged');
 ok($proxy->logged(qr{"POST /poll HTTP/1\.1" 413 }),
@@ -294,6 +324,9 @@ for ([ '', 407 ], [ 'prometheus:wrong@', 407 ], [ 'prometheus:secret@', 503 ])
         "$status for proxy_url with \"$user\"");
 }
 
+refused('no password', 407, 'a user of MONITORING_PROXY_POLL_PASSWORDS ',
+    '-x', 'http://' . $proxy->address . ":$port", 'http://host-1/');
+
 $r = Http::request($port, host => $proxy->address, path => '/clients');
 is("$r->{status} $r->{headers}{'www-authenticate'}",
     '401 Basic realm="Monitoring Proxy"', '/clients wants it, too');
@@ -409,12 +442,16 @@ is(polled('host-4', 'san'), 204, 'a DNS name of a certificate is one');
 is(polled('host-4.example.com', 'san'), 204, 'each of its DNS names is');
 is(polled('a.example.com', 'san'), 403, 'what a "*" would fit is not');
 is(polled('host-2', 'san'), 403, 'and then its CN is none');
+is(polled('host-5', 'wild'), 403, 'nor where its DNS names are no client\'s');
 is(polled('host-1'), 403, 'no certificate, no poll');
 is(polled('host-1', 'foreign'), 400, 'nor with one of another CA');
 is(curl('-o', '/dev/null', "$url/-/healthy"), '200 2',
     'clients have HTTP/2');
-is(Http::request($port, host => $proxy->address, path => '/poll')->{status},
-    400, 'plain HTTP is refused');
+$at = $proxy->address . ":$port";
+refused('plain HTTP', 400, 'this port speaks TLS ', "http://$at/poll");
+refused('a foreign certificate', 400, 'the certificate is not taken: ',
+    '-k', '--http1.1', '--cert', "$dir/foreign.crt", '--key',
+    "$dir/foreign.key", "https://$at/poll");
 is((split / /, curl('-o', '/dev/null', '-x', $url, 'http://host-1/'))[0], 403,
     'with "none" nobody scrapes here');
 
