@@ -12,17 +12,14 @@ use Time::HiRes qw(time);
 
 use lib "$FindBin::Bin/lib";
 
-use Container qw(await directory docker read_file write_file);
-use Proxy qw(key public_key);
+use Container qw(await directory docker link_to read_file replace
+    write_file);
+use Proxy qw(@confined key public_key);
 
 my $variable = 'MONITORING_PROXY_PUBLIC_KEY_FILE';
 my $watcher = qr{^/bin/sh \S+/watch-public-keys };
 my %key = map { $_ => public_key('ed25519', $_) } qw(first second third);
 my $options = 'has options in front of the key; give the key alone';
-
-my @confined = ('--read-only', '--tmpfs', '/run', '--cap-drop', 'ALL',
-    (map { ('--cap-add', $_) } qw(SETUID SETGID SYS_CHROOT NET_BIND_SERVICE)),
-    '--security-opt', 'no-new-privileges');
 
 
 # A proxy that reads its keys from a file of a mounted directory.
@@ -33,24 +30,6 @@ sub start {
     return Proxy->start(key => undef, targets => "localhost:20001 host\n",
         env => { $variable => "/keys/$file" },
         options => [ '-v', "$directory:/keys:ro", @options ]);
-}
-
-
-# As an editor or "mv" does it.
-
-sub replace {
-    my ($path, $text) = @_;
-
-    write_file("$path.new", $text);
-    rename "$path.new", $path or die "$path: $!\n";
-}
-
-
-sub link_to {
-    my ($to, $path) = @_;
-
-    symlink $to, "$path.new" or die "$path: $!\n";
-    rename "$path.new", $path or die "$path: $!\n";
 }
 
 

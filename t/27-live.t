@@ -15,15 +15,11 @@ use Time::HiRes qw(sleep time);
 use lib "$FindBin::Bin/lib";
 
 use Backend;
-use Container qw(await directory write_file);
-use Proxy;
+use Container qw(await directory link_to replace write_file);
+use Proxy qw(@confined);
 
 my $path = '/etc/monitoring/targets';
 my $seconds = 2;
-
-my @confined = ('--read-only', '--tmpfs', '/run', '--cap-drop', 'ALL',
-    (map { ('--cap-add', $_) } qw(SETUID SETGID SYS_CHROOT NET_BIND_SERVICE)),
-    '--security-opt', 'no-new-privileges');
 
 my $exporter = Backend->new;
 
@@ -38,22 +34,6 @@ sub text {
 # Targets at ports of their own.
 
 sub ports { return join '', map { "localhost:$_ t$_\n" } @_ }
-
-
-sub replace {
-    my ($path, $text) = @_;
-
-    write_file("$path.new", $text);
-    rename "$path.new", $path or die "$path: $!\n";
-}
-
-
-sub link_to {
-    my ($to, $path) = @_;
-
-    symlink $to, "$path.new" or die "$path: $!\n";
-    rename "$path.new", $path or die "$path: $!\n";
-}
 
 
 sub status { $_[0]->scrape($_[1])->{status} }

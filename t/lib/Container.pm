@@ -19,7 +19,7 @@ use POSIX ();
 use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(image test_image build network directory write_file
-    read_file await command docker);
+    replace link_to read_file await command docker);
 
 my $prefix = ($ENV{MP_NAMES} // (defined $ENV{MP_TMP} ? 'mp-test' : 'mp-t'))
     . "-$$";
@@ -173,6 +173,24 @@ sub write_file {
     chmod $mode // 0644, $path;
 
     return $path;
+}
+
+
+# As an editor or "mv" does it: another file under the same name.
+
+sub replace {
+    my ($path, $text) = @_;
+
+    write_file("$path.new", $text);
+    rename "$path.new", $path or die "$path: $!\n";
+}
+
+
+sub link_to {
+    my ($to, $path) = @_;
+
+    symlink $to, "$path.new" or die "$path: $!\n";
+    rename "$path.new", $path or die "$path: $!\n";
 }
 
 

@@ -13,7 +13,13 @@ use Container qw(await command directory write_file);
 use Http;
 
 our @ISA = qw(Container Exporter);
-our @EXPORT_OK = qw(entry key public_key);
+our @EXPORT_OK = qw(@confined entry key public_key);
+
+# options that leave a proxy no more rights than it needs
+
+our @confined = ('--read-only', '--tmpfs', '/run', '--cap-drop', 'ALL',
+    (map { ('--cap-add', $_) } qw(SETUID SETGID SYS_CHROOT NET_BIND_SERVICE)),
+    '--security-opt', 'no-new-privileges');
 
 my ($keys, %kept);
 
