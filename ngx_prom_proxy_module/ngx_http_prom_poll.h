@@ -39,7 +39,8 @@ typedef enum {
     NGX_HTTP_PROM_POLL_NONE = 0,
     NGX_HTTP_PROM_POLL_POLL,
     NGX_HTTP_PROM_POLL_PUSH,
-    NGX_HTTP_PROM_POLL_SCRAPE
+    NGX_HTTP_PROM_POLL_SCRAPE,
+    NGX_HTTP_PROM_POLL_BROKEN    /* a push is: of a hop alone */
 } ngx_http_prom_poll_kind_e;
 
 
@@ -90,7 +91,8 @@ struct ngx_http_prom_poll_ctx_s {
     unsigned                      late:1;
     unsigned                      folded:1;
 
-    ngx_str_t                     uri;       /* of a scrape, absolute */
+    ngx_str_t                     uri;       /* of a scrape, absolute; of
+                                                what broke off, the Id */
 
     /* the context of a poll ends here, since there are so many of these */
 
@@ -99,6 +101,7 @@ struct ngx_http_prom_poll_ctx_s {
     ngx_msec_t                    timeout;
     ngx_str_node_t                id;        /* while it is handed */
     u_char                        id_buf[NGX_HTTP_PROM_POLL_ID];
+    ngx_prom_poll_turn_t          turn;      /* the poll that it was given */
 
     /* of a push: the identity that it has, empty if there is none; the answer
        as far as it was read */
@@ -186,13 +189,21 @@ ngx_uint_t ngx_http_prom_poll_is_hop(ngx_http_request_t *r);
 ngx_int_t ngx_http_prom_poll_address(ngx_prom_poll_at_t *at,
     ngx_addr_t *addr, ngx_pool_t *pool);
 
+/* nobody listens there any more: it is told so if that worker is gone */
+
+void ngx_http_prom_poll_lost(ngx_prom_poll_at_t *at);
+
 /*
  * Makes the request ready for its hop to ctx->to: adds the header that says
  * what it is, and counts it.  What is next is proxy_pass.
  *
  *     Prom-Poll: poll HOPS NAME
  *     Prom-Poll: push HOPS IDENTITY        (- if there is none)
- *     Prom-Poll: scrape HOPS NAME URI
+ *     Prom-Poll: scrape HOPS NAME START URI
+ *     Prom-Poll: broken HOPS IDENTITY ID
+ *
+ * START is ngx_current_msec when the scrape came, which is the same clock in
+ * all workers: its deadline goes on.
  */
 
 ngx_int_t ngx_http_prom_poll_hop(ngx_http_request_t *r,
@@ -287,6 +298,16 @@ void ngx_http_prom_poll_fold(ngx_http_prom_poll_ctx_t *ctx);
 ngx_int_t ngx_http_prom_poll_unfold(ngx_http_prom_poll_ctx_t *ctx);
 
 
+/*
+ * ngx_http_prom_poll_watch.c: when a poll was answered, its client may close
+ * the connection, which is then known to be gone.  watched() is true if that
+ * connection has had such a poll.
+ */
+
+void ngx_http_prom_poll_watch(ngx_http_request_t *r, ngx_str_t *name);
+ngx_uint_t ngx_http_prom_poll_watched(ngx_connection_t *c);
+
+
 /* ngx_http_prom_poll_hello.c: what a poll says of its client */
 
 ngx_int_t ngx_http_prom_poll_hello_name(ngx_http_request_t *r,
@@ -317,6 +338,11 @@ void ngx_http_prom_poll_fail(ngx_http_prom_poll_ctx_t *scrape,
     ngx_prom_poll_fail_e fail, const char *reason);
 
 
+/* ngx_http_prom_poll_deadline.c: sets the timer of a scrape that waits */
+
+void ngx_http_prom_poll_deadline(ngx_http_prom_poll_ctx_t *scrape);
+
+
 /* ngx_http_prom_poll_id.c: makes and reads an Id; its worker is in *at */
 
 ngx_int_t ngx_http_prom_poll_id(ngx_prom_poll_at_t *at, u_char *id);
@@ -329,7 +355,9 @@ ngx_int_t ngx_http_prom_poll_request(ngx_http_prom_poll_ctx_t *scrape,
     ngx_pool_t *pool, ngx_str_t *text);
 
 
-/* ngx_http_prom_poll_push.c: the balancer's, for a push that isn't read yet */
+/* ngx_http_prom_poll_push.c */
+
+/* the balancer's, for a push that isn't read yet */
 
 ngx_int_t ngx_http_prom_poll_push_stream(ngx_http_request_t *r);
 

@@ -35,7 +35,6 @@ static void ngx_http_prom_poll_scrape_hand(ngx_http_prom_poll_ctx_t *ctx);
 static void ngx_http_prom_poll_scrape_leave(ngx_http_prom_poll_ctx_t *ctx);
 static ngx_int_t ngx_http_prom_poll_scrape_park(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx);
-static void ngx_http_prom_poll_scrape_late(ngx_event_t *ev);
 static void ngx_http_prom_poll_scrape_end(ngx_http_prom_poll_ctx_t *ctx);
 static void ngx_http_prom_poll_scrape_cleanup(void *data);
 static void ngx_http_prom_poll_scrape_count(ngx_prom_poll_fail_e fail);
@@ -378,6 +377,8 @@ ngx_http_prom_poll_scrape_find(ngx_http_request_t *r,
 
         ngx_http_prom_poll_scrape_hand(ctx);
 
+        ngx_prom_poll_turn(worker->zone, &ctx->name, &ctx->turn);
+
         if (ngx_http_prom_poll_give(poll, ctx) == NGX_OK) {
             return ngx_http_prom_poll_scrape_park(r, ctx);
         }
@@ -433,7 +434,6 @@ static ngx_int_t
 ngx_http_prom_poll_scrape_wait(ngx_http_prom_poll_ctx_t *ctx)
 {
     ngx_int_t                     rc;
-    ngx_prom_poll_state_e         state;
     ngx_prom_poll_hello_t         hello;
     ngx_http_prom_poll_client_t  *client;
     ngx_http_prom_poll_worker_t  *worker;
@@ -448,24 +448,23 @@ ngx_http_prom_poll_scrape_wait(ngx_http_prom_poll_ctx_t *ctx)
 
     worker = ngx_http_prom_poll_worker();
 
+    if (ctx->hops >= NGX_HTTP_PROM_POLL_HOPS) {
+        ngx_prom_poll_wait(worker->zone, client->place);
+
+    } else if (ngx_prom_poll_await(worker->zone, client->place, &ctx->to)
+               != NGX_OK)
+    {
+        ngx_http_prom_poll_client_done(client);
+        return NGX_DECLINED;
+    }
+
     ctx->client = client;
     ngx_queue_insert_tail(&client->waits, &ctx->queue);
-
-    ngx_prom_poll_wait(worker->zone, client->place);
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
                    "prom poll: scrape of \"%V\" waits", &ctx->name);
 
-    if (ctx->hops >= NGX_HTTP_PROM_POLL_HOPS) {
-        return NGX_OK;
-    }
-
-    /* a poll that came between two looks has not seen that it is awaited */
-
-    state = ngx_prom_poll_find(worker->zone, &ctx->name, &worker->at,
-                               &ctx->to);
-
-    return (state == NGX_PROM_POLL_THERE) ? NGX_DECLINED : NGX_OK;
+    return NGX_OK;
 }
 
 
@@ -521,18 +520,10 @@ static ngx_int_t
 ngx_http_prom_poll_scrape_park(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx)
 {
-    ngx_msec_t    spent;
     ngx_event_t  *rev;
 
     if (!ctx->timer.timer_set) {
-        ctx->timer.handler = ngx_http_prom_poll_scrape_late;
-        ctx->timer.data = ctx;
-        ctx->timer.log = r->connection->log;
-
-        spent = ngx_current_msec - ctx->start;
-
-        ngx_add_timer(&ctx->timer, (spent < ctx->timeout)
-                                   ? ctx->timeout - spent : 1);
+        ngx_http_prom_poll_deadline(ctx);
     }
 
     r->read_event_handler = ngx_http_test_reading;
@@ -567,6 +558,8 @@ ngx_http_prom_poll_waiting(ngx_str_t *name)
 
     ngx_http_prom_poll_scrape_leave(ctx);
     ngx_http_prom_poll_scrape_hand(ctx);
+
+    ngx_prom_poll_turn(ngx_http_prom_poll_worker()->zone, name, &ctx->turn);
 
     return ctx;
 }
@@ -672,43 +665,6 @@ ngx_http_prom_poll_fail(ngx_http_prom_poll_ctx_t *scrape,
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
-}
-
-
-static void
-ngx_http_prom_poll_scrape_late(ngx_event_t *ev)
-{
-    u_char                    *p;
-    const char                *what;
-    ngx_http_prom_poll_ctx_t  *ctx;
-    u_char                     reason[256];
-
-    ctx = ev->data;
-    ctx->late = 1;
-
-    if (ctx->client) {
-        what = "has not polled again";
-
-    } else if (!ctx->paired) {
-        what = "was given the scrape but has not answered";
-
-    } else {
-        what = "has not sent all of its answer";
-    }
-
-    p = ngx_snprintf(reason, sizeof(reason) - 1,
-                     "its client %s within the scrape timeout of %M", what,
-                     ctx->timeout / 1000);
-
-    if (ctx->timeout % 1000) {
-        p = ngx_snprintf(p, reason + sizeof(reason) - 1 - p, ".%03M",
-                         ctx->timeout % 1000);
-    }
-
-    p = ngx_snprintf(p, reason + sizeof(reason) - 1 - p, "s");
-    *p = '\0';
-
-    ngx_http_prom_poll_fail(ctx, NGX_PROM_POLL_FAIL_LATE, (char *) reason);
 }
 
 

@@ -226,6 +226,19 @@ ngx_http_prom_poll_gone(const ngx_prom_poll_at_t *at, void *data)
 }
 
 
+void
+ngx_http_prom_poll_lost(ngx_prom_poll_at_t *at)
+{
+    ngx_http_prom_poll_worker_t  *worker;
+
+    worker = ngx_http_prom_poll_worker();
+
+    if (worker && ngx_prom_poll_zone_lost(worker->zone, at) == NGX_OK) {
+        ngx_http_prom_poll_gone(at, ngx_http_prom_poll_own);
+    }
+}
+
+
 static ngx_int_t
 ngx_http_prom_poll_listen(ngx_http_prom_poll_own_t *own, ngx_log_t *log)
 {

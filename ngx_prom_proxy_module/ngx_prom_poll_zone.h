@@ -60,7 +60,17 @@ typedef struct {
     ngx_str_t            name;        /* lower case */
     ngx_str_t            address;     /* that it polls from, as text */
     ngx_str_t            labels;      /* "name\0value\0"... */
+    ngx_uint_t           kept;        /* the connection has had another one
+                                         that was answered */
 } ngx_prom_poll_hello_t;
+
+
+/* the last poll of a client, for a look whether there was one since */
+
+typedef struct {
+    void                *client;
+    uint64_t             turn;
+} ngx_prom_poll_turn_t;
 
 
 typedef struct {
@@ -142,9 +152,12 @@ ngx_int_t ngx_prom_poll_zone_join(ngx_prom_poll_zone_t *zone,
 void ngx_prom_poll_zone_leave(ngx_prom_poll_zone_t *zone,
     const ngx_prom_poll_at_t *at);
 
-/* frees the slot of another worker if its process is gone */
+/*
+ * Frees the slot of another worker if its process is gone.  Returns NGX_OK if
+ * so, for its files to be removed, or NGX_DECLINED.
+ */
 
-void ngx_prom_poll_zone_lost(ngx_prom_poll_zone_t *zone,
+ngx_int_t ngx_prom_poll_zone_lost(ngx_prom_poll_zone_t *zone,
     const ngx_prom_poll_at_t *at);
 
 /* true while the worker is there */
@@ -188,12 +201,40 @@ void ngx_prom_poll_exit(ngx_prom_poll_zone_t *zone,
 
 void ngx_prom_poll_hold(ngx_prom_poll_zone_t *zone,
     ngx_prom_poll_place_t *place);
+
+/*
+ * The same, unless what it is for is at other workers alone: NGX_DECLINED
+ * then, and *at is one of these.  Of a poll and a scrape that arrive at two
+ * workers at once, one goes to the other.
+ */
+
+ngx_int_t ngx_prom_poll_offer(ngx_prom_poll_zone_t *zone,
+    ngx_prom_poll_place_t *place, ngx_prom_poll_at_t *at);
+ngx_int_t ngx_prom_poll_await(ngx_prom_poll_zone_t *zone,
+    ngx_prom_poll_place_t *place, ngx_prom_poll_at_t *at);
+
 void ngx_prom_poll_unhold(ngx_prom_poll_zone_t *zone,
     ngx_prom_poll_place_t *place, ngx_prom_poll_end_e end);
 void ngx_prom_poll_wait(ngx_prom_poll_zone_t *zone,
     ngx_prom_poll_place_t *place);
 void ngx_prom_poll_unwait(ngx_prom_poll_zone_t *zone,
     ngx_prom_poll_place_t *place);
+
+/* the last poll of a client; turn->client is NULL if there was none */
+
+void ngx_prom_poll_turn(ngx_prom_poll_zone_t *zone, const ngx_str_t *name,
+    ngx_prom_poll_turn_t *turn);
+
+/*
+ * The client is gone unless it has polled since: it has closed the connection
+ * of that poll, which was answered, or has not pushed in time.  One that polls
+ * by a new connection each time closes all of them.
+ */
+
+void ngx_prom_poll_closed(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_turn_t *turn);
+void ngx_prom_poll_late(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_turn_t *turn);
 
 
 /* a copy of a client, for pages */

@@ -137,9 +137,15 @@ line_is(handed(poll($port, 'c1', identity => 'c2,c11,,xc1')), 403, 'c1: this '
     }
 }
 
-# how many: c1, c1:9100 and [::1] are there, and were not gone
+# how many
 
 {
+    my @there = map { poll($port, $_, identity => s/:9100//r) }
+        qw(c1 c1:9100 ::1);
+    held('c1', 8);
+    held('c1:9100', 2);
+    held('[::1]', 2);
+
     my $poll = poll($port, 'c2', identity => 'c2');
     held('c2');
 

@@ -178,6 +178,17 @@ is(request($port, path => '/other')->{body}, "other\n",
     is(push_answer($port, $got->{id})->{status}, 500,
         'and its Id means nothing then');
 
+    $start = time;
+    line_is(ask($port, 'http://slow/'), 503, 'slow: no client polls for this '
+        . 'name', 'a client that let it pass, and has not polled since, is '
+        . 'gone');
+    cmp_ok(time - $start, '<', 2, 'at once');
+
+    poll($port, 'slow', on => $poll);
+    held('slow', 2);
+    $scrape = scrape($port, 'http://slow/', timeout => 10);
+    $got = handed($poll);
+
     line_is(ask($port, 'http://slow/', timeout => '0.2'), 504, 'slow: its '
         . 'client has not polled again within the scrape timeout of 0.200s',
         'a client that was just handed a scrape is there, so another waits');
