@@ -209,6 +209,11 @@ void ngx_http_prom_poll_lost(ngx_prom_poll_at_t *at);
 ngx_int_t ngx_http_prom_poll_hop(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx);
 
+/* that header's value, in pool */
+
+ngx_int_t ngx_http_prom_poll_hop_value(ngx_http_prom_poll_ctx_t *ctx,
+    ngx_pool_t *pool, ngx_str_t *value);
+
 /* reads that header of a hop's request into ctx, and takes it off */
 
 ngx_int_t ngx_http_prom_poll_hopped(ngx_http_request_t *r,
@@ -360,6 +365,20 @@ ngx_int_t ngx_http_prom_poll_request(ngx_http_prom_poll_ctx_t *scrape,
 /* the balancer's, for a push that isn't read yet */
 
 ngx_int_t ngx_http_prom_poll_push_stream(ngx_http_request_t *r);
+
+/* true unless the scrape was handed to another identity than the push has */
+
+ngx_uint_t ngx_http_prom_poll_push_allowed(ngx_http_prom_poll_ctx_t *push,
+    ngx_http_prom_poll_ctx_t *scrape);
+
+
+/*
+ * ngx_http_prom_poll_broken.c: a push broke off before it could hop to its
+ * scrape, with that Id, at push->to; and the handler of what tells that
+ */
+
+void ngx_http_prom_poll_broken(ngx_http_prom_poll_ctx_t *push, ngx_str_t *id);
+ngx_int_t ngx_http_prom_poll_broken_handler(ngx_http_request_t *r);
 
 
 /*

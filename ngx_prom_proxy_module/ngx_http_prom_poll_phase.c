@@ -223,6 +223,9 @@ ngx_http_prom_poll_serve(ngx_http_request_t *r, ngx_http_prom_poll_ctx_t *ctx)
     case NGX_HTTP_PROM_POLL_SCRAPE:
         return ngx_http_prom_poll_scrape_handler(r);
 
+    case NGX_HTTP_PROM_POLL_BROKEN:
+        return ngx_http_prom_poll_broken_handler(r);
+
     default:
         return NGX_HTTP_NOT_FOUND;
     }

@@ -27,8 +27,6 @@ static ngx_int_t ngx_http_prom_poll_push_id(ngx_http_prom_poll_ctx_t *ctx,
     ngx_str_t *id);
 static ngx_http_prom_poll_ctx_t *ngx_http_prom_poll_push_scrape(
     ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *id, ngx_int_t *rc);
-static ngx_uint_t ngx_http_prom_poll_push_allowed(
-    ngx_http_prom_poll_ctx_t *ctx, ngx_http_prom_poll_ctx_t *scrape);
 static ngx_int_t ngx_http_prom_poll_push_hop(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx);
 static ngx_int_t ngx_http_prom_poll_push_load(ngx_http_request_t *r,
@@ -312,6 +310,9 @@ ngx_http_prom_poll_push_lost(ngx_http_request_t *r,
     if (found == NGX_OK) {
         ngx_http_prom_poll_fail(scrape, NGX_PROM_POLL_FAIL_BROKEN,
                                 ngx_http_prom_poll_push_reason(rc));
+
+    } else if (found == NGX_AGAIN) {
+        ngx_http_prom_poll_broken(ctx, &id);
     }
 }
 
@@ -404,7 +405,7 @@ ngx_http_prom_poll_push_scrape(ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *id,
 
 /* an identity is a name without its port */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_prom_poll_push_allowed(ngx_http_prom_poll_ctx_t *ctx,
     ngx_http_prom_poll_ctx_t *scrape)
 {

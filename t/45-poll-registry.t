@@ -182,7 +182,7 @@ is($answer->{headers}{'content-type'}, 'text/plain', 'with its headers');
 
 my $early = Http::connection($nginx->port);
 Http::send_request($early, path => '/c1/early', headers => []);
-ok(await(sub { $nginx->log =~ m{scrape \d+ c1 http://c1:9100/early} }),
+ok(await(sub { $nginx->log =~ m{scrape \d+ c1 \d+ http://c1:9100/early} }),
     'a scrape of a client between two polls');
 
 $c1 = poll($port, 'c1', on => $c1, labels => 'env="prod"');

@@ -150,8 +150,10 @@ sub replay {
         'it is the scrape in its absolute form');
     like($r->{body}, qr/\r\n\r\n\z/, 'and whole');
     like($r->{body}, qr/\r\n\Q$_\E\r\n/, "with its header $_") for grep {
-        /^(?:User-Agent|Accept|Accept-Encoding|X-Prometheus)/
+        /^(?:User-Agent|Accept|Accept-Encoding)/
     } split /\r\n/, $scrape;
+    like($r->{body}, qr/\r\nX-Prometheus-Scrape-Timeout-Seconds:
+        \ (?:5|4\.9\d+)\r\n/x, 'with what is left of its time');
     unlike($r->{body}, qr/Proxy-Authorization|secret/i,
         "without the scraper's password");
 
