@@ -69,6 +69,21 @@ EOF
 sub workers { $proxy->pids(qr/^nginx: worker process *$/) }
 
 
+# of the worker with the fewest connections: what it has of COUNT's fair share,
+# with the few files that each has open
+
+sub fair {
+    my ($count) = @_;
+
+    my @pids = $proxy->pids(qr/^nginx: worker process *$/);
+    my ($least) = sort { $a <=> $b } map {
+        $proxy->exec('sh', '-c', "ls /proc/$_/fd | wc -l")->{out}
+    } @pids;
+
+    return $least * @pids / $count;
+}
+
+
 sub told {
     my ($r) = @_;
 
@@ -174,6 +189,7 @@ sub workers_too {
 $load->told("clients $clients", 60);
 ok(await(20, sub { listed() == $clients }), "$clients clients hold polls")
     or diag listed();
+cmp_ok(fair($clients), '>', 0.8, 'each worker has its share of them');
 
 calm('at first');
 
