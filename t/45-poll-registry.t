@@ -403,6 +403,8 @@ is(join(' ', grep { /"short"/ && !/^poll_client_/ } keys %{ samples() }), '',
 close $short;
 ok(disappears('short'), 'that left is no target once the timeout is over');
 is($nginx->get('/short/metrics')->{status}, 404, 'nor is it routed');
+like($nginx->get('/short/metrics')->{body}, qr/, or of a client that polls$/,
+    'and the line says whose names there are');
 
 $nginx->finish;
 
