@@ -51,7 +51,7 @@ my $targets = "localhost:20001 external-host-1\n";
 sub scraped {
     my ($proxy, $seconds) = @_;
 
-    return await($seconds // 10, sub {
+    return await($seconds // 60, sub {
         my $r = $proxy->http(path => '/external-host-1/fast', timeout => 5);
         $r->{status} == 200 && length $r->{body} == $size });
 }
@@ -116,7 +116,7 @@ for my $what (sort keys %died) {
 
     $proxy->kill('KILL', @killed);
 
-    my $back = await(15, sub {
+    my $back = await(60, sub {
         my %now = map { $_ => 1 } $proxy->pids($died{$what});
         keys %now == @before && !grep { $now{$_} } @killed });
 
@@ -131,7 +131,7 @@ is(scalar(() = $proxy->pids(qr/^nginx: master/)), 1,
 # a session that dies is its host's matter: it frees the port at once
 
 $proxy->kill('KILL', $proxy->pids(qr/^sshd-session: monitoring/));
-ok(await(10, sub { !$proxy->listens(20001) }),
+ok(await(60, sub { !$proxy->listens(20001) }),
     'the end of a session frees its port');
 ok($proxy->tunnel(20001, $exporter->port) && scraped($proxy),
     'and the host can come back');
@@ -148,7 +148,7 @@ ok(length $text, 'a slow scrape has begun');
 my $started = time;
 my $stop = stopping($proxy, 30);
 
-ok(await(10, sub { !$proxy->listens(80) }),
+ok(await(60, sub { !$proxy->listens(80) }),
     'after SIGTERM no new scrape is taken');
 ok($proxy->running, 'but the proxy waits for the one that runs');
 

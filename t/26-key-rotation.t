@@ -46,7 +46,8 @@ sub may_log_in {
 sub takes {
     my ($proxy, $new, $old, $what) = @_;
 
-    ok(await(5, sub { may_log_in($proxy, $new) }), "$what: the new key logs in")
+    ok(await(60, sub { may_log_in($proxy, $new) }),
+        "$what: the new key logs in")
         or diag $proxy->{error}, $proxy->logs;
     ok(!may_log_in($proxy, $old), "$what: the old key is refused");
 }
@@ -70,7 +71,7 @@ sub looked_at {
 
     my %seen;
 
-    await(10, sub {
+    await(60, sub {
         $seen{$_} = 1 for $proxy->pids(qr/^sleep 0\.5\b/);
         keys %seen > 2 }) or die 'the file is not looked at: ', $proxy->logs;
 }
@@ -84,7 +85,7 @@ sub keeps {
 
     my $before = count($proxy, $line);
 
-    ok(await(5, sub { count($proxy, $line) > $before }),
+    ok(await(60, sub { count($proxy, $line) > $before }),
         "$what: says what is wrong") or diag "expected $line\n", $proxy->logs;
     ok(may_log_in($proxy, $name), "$what: the key from before logs in");
 
@@ -131,7 +132,7 @@ is(count($proxy, '/keys/public read again; public keys from now on: 2'), 1,
 # mistakes
 
 replace($file, "$key{second}\n");
-ok(await(5, sub { !may_log_in($proxy, 'third') }),
+ok(await(60, sub { !may_log_in($proxy, 'third') }),
     'a key that is taken out is refused');
 
 my ($now, $next) = qw(second third);
@@ -167,7 +168,7 @@ is(count($proxy, '/keys/public not taken; public keys as before: 1'),
 my ($killed) = $proxy->pids($watcher);
 $proxy->kill('KILL', $killed);
 replace($file, "$key{first}\n");
-ok(await(10, sub { may_log_in($proxy, 'first') }),
+ok(await(60, sub { may_log_in($proxy, 'first') }),
     'a killed watcher comes back, and sees what it missed');
 is(scalar(() = $proxy->pids($watcher)), 1, 'there is one');
 is(count($proxy, 'ended by signal 9'), 1, 'the log says that it was killed');

@@ -201,17 +201,17 @@ my $listener = listener($proxy);
 $stop = scrape_on($proxy, '/t20001/metrics');
 
 replace($file, ports(20001 .. 20300));
-ok(await(5, sub { $proxy->may_bind(20300) }),
+ok(await(60, sub { $proxy->may_bind(20300) }),
     '300 ports: the last one can be listened on') or diag $proxy->logs;
 ok($proxy->may_bind(20300) && !$proxy->may_bind(20301),
     '300 ports: and no other');
 
 replace($file, ports(20001 .. 20299, 20301));
-ok(await(5, sub { $proxy->may_bind(20301) }),
+ok(await(60, sub { $proxy->may_bind(20301) }),
     '300 ports: a new one can be listened on') or diag $proxy->logs;
 ok(!$proxy->may_bind(20300), '300 ports: one that is taken out can not');
 
-ok(await(5, sub { $proxy->exec('grep', '-qx', 20301,
+ok(await(60, sub { $proxy->exec('grep', '-qx', 20301,
     '/run/monitoring-proxy/target-ports')->{status} == 0 }),
     '300 ports: they are kept, should the file go');
 
@@ -222,7 +222,7 @@ ok($proxy->may_bind(20301) && !$proxy->may_bind(20300),
     '300 ports: the ports stay');
 
 replace($file, ports(20001, 20300));
-ok(await(5, sub { $proxy->may_bind(20300) && !$proxy->may_bind(20301) }),
+ok(await(60, sub { $proxy->may_bind(20300) && !$proxy->may_bind(20301) }),
     'few ports again: they alone can be listened on') or diag $proxy->logs;
 
 is(listener($proxy), $listener, 'sshd was left alone');

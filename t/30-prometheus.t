@@ -87,7 +87,7 @@ sub becomes {
 
     my $now = time;
 
-    return await($seconds // 20, sub {
+    return await($seconds // 60, sub {
         my $up = up($instance, $now);
         defined $up && $up == $state });
 }

@@ -83,13 +83,13 @@ sub instances { join ' ', sort keys %{ active() } }
 sub becomes {
     my ($instances, $seconds) = @_;
 
-    return await($seconds // 20, sub { instances() eq $instances });
+    return await($seconds // 60, sub { instances() eq $instances });
 }
 
 sub is_up {
     my ($instance, $health) = @_;
 
-    return await(20, sub { active()->{$instance}{health} eq $health });
+    return await(60, sub { active()->{$instance}{health} eq $health });
 }
 
 
@@ -161,7 +161,7 @@ ok($proxy->logged(qr{/etc/monitoring/targets:5:15: name "a/\.\./b"}),
     'a mistake is told');
 
 my ($before) = refreshes();
-ok(await(20, sub { (refreshes())[0] > $before + 1 }),
+ok(await(60, sub { (refreshes())[0] > $before + 1 }),
     'Prometheus asks again');
 is(instances(), 'external-host-1 site-b/db-1 tuned',
     'and has the same targets');

