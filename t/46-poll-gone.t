@@ -7,6 +7,8 @@ use warnings;
 use strict;
 
 use FindBin;
+use IO::Handle;
+use IPC::Open3;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -151,6 +153,48 @@ for my $at (0, 1) {
 }
 
 
+# by TLS, whether it says so or is cut off
+
+SKIP: {
+    my $files = $nginx->dir . '/tls';
+
+    skip 'no openssl', 2 if system("openssl req -x509 -newkey rsa:2048 -nodes"
+        . " -keyout $files.key -out $files.crt -days 2 -subj /CN=p"
+        . ' >/dev/null 2>&1');
+
+    my $tls = free_port();
+    my $conf = Nginx::slurp($nginx->dir . '/nginx.conf');
+    $conf =~ s{(listen 127\.0\.0\.1:$port;)}{$1
+        listen 127.0.0.1:$tls ssl;
+        ssl_certificate $files.crt; ssl_certificate_key $files.key;};
+    $nginx->write('nginx.conf', $conf);
+    $nginx->reload;
+    %idle = ();
+    settled(3);
+    @pids = sort { $a <=> $b } $nginx->workers;
+
+    for my $signal ('TERM', 'KILL') {
+        my $name = new_name();
+        my $pid = open3(my $in, my $out, undef, 'exec openssl s_client -quiet '
+            . "-connect 127.0.0.1:$tls 2>/dev/null");
+
+        print $in "POST /poll HTTP/1.1\r\nHost: p\r\nContent-Length: "
+            . length($name) . "\r\n\r\n$name";
+        $in->flush;
+        said("poll of \"$name\" is held");
+
+        my $scrape = asked($name, $pids[0]);
+        readline $out;
+        my $waits = waiting($name, $pids[1]);
+
+        kill $signal, $pid;
+        waitpid $pid, 0;
+        is(told($waits), "503 $name: its client has gone and does not poll "
+            . "again\n", "a connection of TLS that ends upon SIG$signal");
+    }
+}
+
+
 # a poll and a scrape that cross: neither is sent away
 
 {
@@ -263,6 +307,34 @@ start(2);
         . 'clients, which come back');
     push_answer($spread, $got->{id});
     is(told($scrape), "200 up 1\n", 'and is answered');
+}
+
+{
+    my $name = new_name();
+    my @old = $nginx->workers;
+
+    between($name, $old[0]);
+    my $waits = waiting($name, $old[0]);
+
+    $nginx->signal('HUP');
+
+    my %old = map { $_ => 1 } @old;
+    my @new;
+
+    await(sub {
+        @new = grep { !$old{$_} } $nginx->workers;
+        return @new == 2 && $nginx->workers == 3 && sockets() == 3;
+    }, $patience);
+
+    %idle = ();
+    kill 'KILL', $old[0];
+    await(sub { $nginx->workers == 2 }, $patience);
+    is(scalar sockets(), 3, 'one that was to end is killed, and no other '
+        . 'comes for it');
+
+    is(told(poll($spread, $name, on => to($new[0]), wait => 0)), '204 ',
+        'who is passed on to it is not kept');
+    is(scalar sockets(), 2, 'and its socket is removed then');
 }
 
 $nginx->finish(qr/exited on signal 9|was locked by/);
