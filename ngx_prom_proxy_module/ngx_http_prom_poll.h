@@ -161,6 +161,8 @@ struct ngx_http_prom_poll_worker_s {
     ngx_prom_poll_zone_t         *zone;
     ngx_prom_poll_at_t            at;
     ngx_connection_t             *connection;   /* its private socket */
+    ngx_connection_t             *moves;        /* for connections, or NULL */
+    ngx_array_t                   listening;    /* as it was at the start */
     ngx_rbtree_t                  clients;      /* by name */
     ngx_rbtree_node_t             clients_sentinel;
     ngx_rbtree_t                  scrapes;      /* that are handed, by Id */
@@ -176,6 +178,11 @@ ngx_http_prom_poll_worker_t *ngx_http_prom_poll_worker(void);
 ngx_int_t ngx_http_prom_poll_worker_init(ngx_cycle_t *cycle,
     ngx_http_prom_poll_main_conf_t *pmcf);
 void ngx_http_prom_poll_worker_exit(ngx_http_prom_poll_main_conf_t *pmcf);
+
+/* the address of a worker's private socket of that type */
+
+ngx_int_t ngx_http_prom_poll_worker_sockaddr(ngx_prom_poll_at_t *at, int type,
+    struct sockaddr_un *sun);
 
 /* true if the request came by the private socket */
 
@@ -218,6 +225,33 @@ ngx_int_t ngx_http_prom_poll_hop_value(ngx_http_prom_poll_ctx_t *ctx,
 
 ngx_int_t ngx_http_prom_poll_hopped(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx);
+
+/*
+ * ngx_http_prom_poll_move.c: moves the request's connection to another worker,
+ * where the request begins anew; it must be as it came.  NGX_DECLINED: that
+ * can't be, and nothing has changed; NGX_OK: the request is over here.
+ */
+
+ngx_int_t ngx_http_prom_poll_move(ngx_http_request_t *r,
+    ngx_prom_poll_at_t *to);
+
+/* moves the connection once the request is over and it is kept alive */
+
+void ngx_http_prom_poll_move_later(ngx_http_request_t *r,
+    ngx_prom_poll_at_t *to);
+
+/* tells others whether this worker has room for more connections */
+
+void ngx_http_prom_poll_move_room(ngx_http_prom_poll_worker_t *worker);
+
+/*
+ * ngx_http_prom_poll_moved.c: the event of the socket that connections come
+ * by; and takes all that are there
+ */
+
+void ngx_http_prom_poll_moved(ngx_event_t *ev);
+void ngx_http_prom_poll_moved_rest(ngx_connection_t *c);
+
 
 /* takes off headers with that name, which are none of a client's business */
 

@@ -206,11 +206,17 @@ ngx_http_prom_poll_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_prom_poll_serve(ngx_http_request_t *r, ngx_http_prom_poll_ctx_t *ctx)
 {
-    if (ngx_http_prom_poll_worker() == NULL) {
+    ngx_http_prom_poll_worker_t  *worker;
+
+    worker = ngx_http_prom_poll_worker();
+
+    if (worker == NULL) {
         return ngx_http_prom_poll_refuse(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                          "this process has no worker's place, "
                                          "see the error log");
     }
+
+    ngx_http_prom_poll_move_room(worker);
 
     switch (ctx->kind) {
 

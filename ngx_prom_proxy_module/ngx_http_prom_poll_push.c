@@ -250,6 +250,11 @@ ngx_http_prom_poll_push_route(ngx_http_request_t *r,
         rc = ngx_http_prom_poll_push_hop(r, ctx);
 
         if (rc == NGX_OK) {
+
+            if (ctx->public) {
+                ngx_http_prom_poll_move_later(r, &ctx->to);
+            }
+
             r->read_event_handler = ngx_http_block_reading;
             r->write_event_handler = ngx_http_core_run_phases;
             ngx_http_core_run_phases(r);

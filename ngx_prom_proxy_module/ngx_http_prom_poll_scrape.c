@@ -25,6 +25,8 @@ static ngx_int_t ngx_http_prom_poll_scrape_uri(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *host, ngx_str_t *port);
 static ngx_int_t ngx_http_prom_poll_scrape_name(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *host, ngx_str_t *port);
+static ngx_int_t ngx_http_prom_poll_scrape_move(ngx_http_request_t *r,
+    ngx_http_prom_poll_ctx_t *ctx);
 static void ngx_http_prom_poll_scrape_deadline(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx);
 static ngx_int_t ngx_http_prom_poll_scrape_find(ngx_http_request_t *r,
@@ -102,6 +104,10 @@ ngx_http_prom_poll_scrape_read(ngx_http_request_t *r,
             return ngx_http_prom_poll_refuse(r, NGX_HTTP_BAD_REQUEST,
                              "a scrape's host has at most %d bytes",
                              NGX_PROM_POLL_NAME);
+        }
+
+        if (ngx_http_prom_poll_scrape_move(r, ctx) == NGX_OK) {
+            return NGX_DONE;
         }
 
         ngx_http_prom_proxy_drop_hop_headers(r);
@@ -336,6 +342,26 @@ ngx_http_prom_poll_scrape_name(ngx_http_request_t *r,
     ctx->name = name;
 
     return NGX_OK;
+}
+
+
+/* before anything of it is changed; NGX_DECLINED: it stays */
+
+static ngx_int_t
+ngx_http_prom_poll_scrape_move(ngx_http_request_t *r,
+    ngx_http_prom_poll_ctx_t *ctx)
+{
+    ngx_http_prom_poll_worker_t  *worker;
+
+    worker = ngx_http_prom_poll_worker();
+
+    if (ngx_prom_poll_find(worker->zone, &ctx->name, &worker->at, &ctx->to)
+        != NGX_PROM_POLL_THERE)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_prom_poll_move(r, &ctx->to);
 }
 
 

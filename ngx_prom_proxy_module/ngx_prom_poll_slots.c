@@ -69,6 +69,7 @@ ngx_prom_poll_zone_join(ngx_prom_poll_zone_t *zone, ngx_prom_poll_at_t *at,
         }
 
         zone->slots[i].tag = zone->tag;
+        zone->slots[i].room = 0;
         zone->slots[i].started = started;
         zone->slots[i].pid = ngx_pid;
 
@@ -146,6 +147,28 @@ ngx_prom_poll_zone_has(ngx_prom_poll_zone_t *zone,
     ngx_prom_poll_unlock(zone);
 
     return there;
+}
+
+
+void
+ngx_prom_poll_zone_set_room(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_at_t *own, ngx_uint_t room)
+{
+    if (zone->slots[own->slot].room != room) {
+        zone->slots[own->slot].room = room;
+    }
+}
+
+
+ngx_uint_t
+ngx_prom_poll_zone_room(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_at_t *at)
+{
+    ngx_prom_poll_slot_t  *slot;
+
+    slot = &zone->slots[at->slot];
+
+    return slot->pid && slot->tag == at->tag && slot->room;
 }
 
 

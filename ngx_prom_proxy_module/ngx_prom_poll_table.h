@@ -104,6 +104,7 @@ typedef struct {
     ngx_pid_t                pid;           /* 0: the slot is free */
     uint64_t                 started;       /* as in /proc/PID/stat */
     uint32_t                 tag;
+    uint32_t                 room;          /* for others' connections */
 } ngx_prom_poll_slot_t;
 
 

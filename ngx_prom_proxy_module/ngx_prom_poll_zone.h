@@ -113,6 +113,7 @@ typedef struct {
     ngx_atomic_t         duration[NGX_PROM_POLL_PATHS];       /* sum, ms */
     ngx_atomic_t         fails[NGX_PROM_POLL_FAILS];
     ngx_atomic_t         hops;        /* requests passed between workers */
+    ngx_atomic_t         moves;       /* connections, likewise */
     ngx_atomic_t         bytes;       /* of bodies that scrapers got */
     ngx_atomic_t         refused;     /* polls: limits and identity */
 } ngx_prom_poll_counters_t;
@@ -163,6 +164,16 @@ ngx_int_t ngx_prom_poll_zone_lost(ngx_prom_poll_zone_t *zone,
 /* true while the worker is there */
 
 ngx_uint_t ngx_prom_poll_zone_has(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_at_t *at);
+
+/*
+ * Whether a worker takes connections that others have accepted: it says so
+ * itself, and is asked without the lock.
+ */
+
+void ngx_prom_poll_zone_set_room(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_at_t *own, ngx_uint_t room);
+ngx_uint_t ngx_prom_poll_zone_room(ngx_prom_poll_zone_t *zone,
     const ngx_prom_poll_at_t *at);
 
 /*

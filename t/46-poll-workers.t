@@ -111,11 +111,11 @@ for my $workers ($slow ? (2, 4) : (1, 2, 4)) {
     start($workers);
 
     my @pids = $nginx->workers;
-    my @sockets = map { $nginx->dir . "/poll/$_" } sockets();
+    my @sockets = map { $nginx->dir . "/poll/$_" } files();
 
-    is(scalar @sockets, $workers, "$workers: each worker has a socket");
+    is(scalar sockets(), $workers, "$workers: each worker has a socket");
     is(join(' ', map { sprintf '%o', (stat)[2] & 07777 } @sockets,
-        $nginx->dir . '/poll'), join(' ', (600) x $workers, 700),
+        $nginx->dir . '/poll'), join(' ', (600) x @sockets, 700),
         'for nginx\'s user alone');
 
     my @places;
@@ -475,8 +475,8 @@ $nginx->finish(qr/exited on signal 9|was locked by/);
         return !grep { Nginx::slurp("/proc/$_/stat") =~ /\) [^ZX]/ } @gone;
     }, $patience);
 
-    my @left = sockets();
-    is(scalar @left, 2, 'an nginx that is killed leaves its sockets');
+    my @left = files();
+    is(scalar @left, 4, 'an nginx that is killed leaves its sockets');
 
     %idle = ();
     ($log, %said) = ();
@@ -484,7 +484,7 @@ $nginx->finish(qr/exited on signal 9|was locked by/);
     $nginx->start;
 
     my %left = map { $_ => 1 } @left;
-    ok(await(sub { !grep { $left{$_} } sockets() }, $patience),
+    ok(await(sub { !grep { $left{$_} } files() }, $patience),
         'the next one removes them');
     ok(settled(2), 'and has its own');
 

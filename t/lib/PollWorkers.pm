@@ -15,7 +15,7 @@ use Nginx;
 use Poll;
 
 our @EXPORT = qw($nginx $port $spread %idle $patience $number $log %said
-    start to said said_yet sockets settled new_name held between waiting
+    start to said said_yet files sockets settled new_name held between waiting
     asked);
 
 our ($nginx, $port, $spread, %idle, $log, %said);
@@ -24,7 +24,8 @@ our $number = 0;
 
 
 # Connections to $spread are shared out by the kernel; which worker has one, it
-# says itself.
+# says itself. There they stay: those with a PROXY protocol are never moved, so
+# that what concerns another worker hops.
 
 sub start {
     my ($workers, %o) = @_;
@@ -35,7 +36,7 @@ sub start {
 
     $nginx->configure(targets => '', workers => $workers, %o,
         http => poll_http(port => $port, server => <<"END"));
-listen 127.0.0.1:$spread reuseport;
+listen 127.0.0.1:$spread reuseport proxy_protocol;
 location = /pid { return 200 \$pid; }
 location = /metrics { prom_poll_metrics; }
 END
@@ -63,6 +64,7 @@ sub to {
         return pop @{ $idle{$pid} } if @{ $idle{$pid} // [] };
 
         my $s = connection($spread);
+        send_request($s, raw => "PROXY UNKNOWN\r\n");
         send_request($s, path => '/pid', keepalive => 1);
         push @{ $idle{ read_response($s)->{body} } }, $s;
     }
@@ -105,20 +107,28 @@ sub said_yet {
 }
 
 
-sub sockets {
+sub files {
     my @found = sort map { s{.*/}{}r } glob $nginx->dir . '/poll/*';
     return @found;
 }
 
 
-# as many workers as there are to be, each with its socket
+# those that requests hop to
+
+sub sockets {
+    my @found = grep { /-/ } files();
+    return @found;
+}
+
+
+# as many workers as there are to be, each with its two sockets
 
 sub settled {
     my ($workers) = @_;
 
     return await(sub {
-        my @now = sockets();
-        return $nginx->workers == $workers && @now == $workers
+        my @now = files();
+        return $nginx->workers == $workers && @now == 2 * $workers
             && !grep { /\./ } @now;
     }, $patience);
 }
