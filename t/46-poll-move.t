@@ -311,12 +311,9 @@ for (
 # a worker that takes nothing, and the datagrams that it may have waiting
 
 {
-    kill 'STOP', $there;
-    kill 'CONT', $there;
-
     my @waiting = map { [ held($there), to($here) ] } 1 .. 40;
 
-    kill 'STOP', $there;
+    $nginx->pause($there);
 
     my $counted = counted {
         asked($_->[2], $_->[0]) for @waiting;
@@ -457,7 +454,7 @@ for (
         "$other\n", 'is the answer');
     is(owner($idle), $there, 'and its connection moves');
 
-    kill 'STOP', $there;
+    $nginx->pause($there);
 
     my $before = moves();
     asked($scraper, $name);
@@ -486,7 +483,7 @@ for (
     my ($name, $poll) = held($there);
     my $scraper = to($here);
 
-    kill 'STOP', $there;
+    $nginx->pause($there);
 
     my $before = moves();
     asked($scraper, $name);
@@ -495,6 +492,7 @@ for (
 
     is(read_response($scraper, timeout => $patience)->{status}, 0,
         'a worker that is killed: what was on its way to it ends with it');
+    await(sub { !grep { $_ == $there } $nginx->workers }, $patience);
     settled();
 
     ($name, $poll) = held($there);

@@ -200,36 +200,6 @@ for my $workers ($slow ? (2, 4) : (1, 2, 4)) {
 }
 
 
-# Stops a worker while it waits for events: anywhere else it may have the lock
-# of the zone, without which the others can't go on.
-
-sub stopped {
-    my ($pid) = @_;
-
-    return await(sub {
-        kill 'STOP', $pid;
-        await(sub { Nginx::slurp("/proc/$pid/stat") =~ /\) T / }, $patience);
-
-        return 1 if waits($pid);
-
-        kill 'CONT', $pid;
-        return 0;
-    }, $patience);
-}
-
-
-# true if the last that it said is that it waits for events
-
-sub waits {
-    my ($pid) = @_;
-
-    my $log = $nginx->log;
-    my $from = rindex $log, " $pid#$pid: ";
-
-    return substr($log, $from) =~ /\A[^\n]*: epoll timer: /;
-}
-
-
 # A worker is to end just when another one has sent it the beginning of a push,
 # on a connection that it is about to close.
 
@@ -244,7 +214,7 @@ sub waits {
     my $got = handed($poll, timeout => $patience);
     my ($push, $body) = (to($pids[1]), body_of($name, $got->{id}));
 
-    ok(stopped($pids[0]), 'it stands still');
+    ok($nginx->pause($pids[0]), 'it stands still');
     %said = ();
 
     my $text = answer_of($got->{id}, body => $body);
@@ -257,7 +227,7 @@ sub waits {
     ok(await(sub {
         said_yet();
         return grep { /hop to/ } keys %said;
-    }, $patience) && await(sub { waits($pids[1]) }, $patience),
+    }, $patience) && await(sub { $nginx->waits($pids[1]) }, $patience),
         'a push begins');
 
     kill 'QUIT', $pids[0];

@@ -245,6 +245,38 @@ sub workers {
 }
 
 
+# Stops a worker while it waits for events: elsewhere it may have the lock of a
+# zone, without which the others can't go on. True once it is.
+
+sub pause {
+    my ($self, $pid) = @_;
+
+    my $patience = $ENV{MP_SLOW} ? 60 : 10;
+
+    return await(sub {
+        kill 'STOP', $pid;
+        await(sub { slurp("/proc/$pid/stat") =~ /\) T / }, $patience);
+
+        return 1 if $self->waits($pid);
+
+        kill 'CONT', $pid;
+        return 0;
+    }, $patience);
+}
+
+
+# true if the last that a worker said is that it waits for events
+
+sub waits {
+    my ($self, $pid) = @_;
+
+    my $log = $self->log;
+    my $from = rindex $log, " $pid#$pid: ";
+
+    return substr($log, $from) =~ /\A[^\n]*: epoll timer: /;
+}
+
+
 # "nginx -s reload", until old workers have gone and a new one has come
 
 sub reload {
