@@ -83,7 +83,7 @@ for my $at (0, 1) {
     is(told(asked($name, $pids[1])), "503 $name: no client polls for this "
         . "name\n", 'as do those that come');
 
-    my $push = push_answer($spread, $got->{id}, body => "late\n");
+    my $push = push_answer($port, $got->{id}, body => "late\n");
     is("$push->{status} " . told($scrape), "200 200 late\n",
         'but it may still answer the one that it was given');
 
@@ -91,7 +91,7 @@ for my $at (0, 1) {
     $scrape = asked($name, $pids[2]);
     $got = handed($again, timeout => $patience);
 
-    is(push_answer($spread, $got->{id})->{status}, 200, 'and come back');
+    is(push_answer($port, $got->{id})->{status}, 200, 'and come back');
 }
 
 {
@@ -305,7 +305,7 @@ start(2);
 
     is($got->{status}, 200, 'a worker is killed: a scrape waits for its '
         . 'clients, which come back');
-    push_answer($spread, $got->{id});
+    push_answer($port, $got->{id});
     is(told($scrape), "200 up 1\n", 'and is answered');
 }
 
