@@ -315,10 +315,11 @@ for (
 
     $nginx->pause($there);
 
+    my $all = hops() + moves() + @waiting;
+
     my $counted = counted {
         asked($_->[2], $_->[0]) for @waiting;
-        await(sub { hops() + moves() >= @waiting }, 1);
-        owner(to($here));
+        await(sub { hops() + moves() == $all }, $patience);
     };
 
     my ($moved, $hopped) = split ' ', $counted;
