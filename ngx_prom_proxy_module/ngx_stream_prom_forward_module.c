@@ -109,7 +109,7 @@ ngx_stream_prom_forward_handler(ngx_stream_session_t *s)
 
     ngx_stream_set_ctx(s, ctx, ngx_stream_prom_forward_module);
 
-    /* in an event of its own, as the connection may not be stream's for long */
+    /* in an event of its own, as the connection may become one of http's */
 
     c->read->handler = ngx_stream_prom_forward_read;
     c->write->handler = ngx_stream_prom_forward_ignore;
