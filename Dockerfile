@@ -24,6 +24,7 @@ COPY config ./
 COPY scripts/build-module scripts/join scripts/
 COPY ngx_prom_proxy_module ngx_prom_proxy_module
 COPY targets/Makefile targets/*.c targets/*.h targets/
+COPY checkme/Makefile checkme/*.c checkme/
 COPY landlock/Makefile landlock/*.c landlock/*.h landlock/
 COPY hosts/Makefile hosts/*.c hosts/*.h hosts/
 COPY sessions/Makefile sessions/*.c sessions/*.h sessions/
@@ -37,6 +38,7 @@ RUN scripts/build-module /out \
     && mkdir /out/bin /out/lib \
     && make -C targets OUT=/out/bin/monitoring-proxy-targets \
     && make -C hosts OUT=/out/bin/monitoring-proxy-hosts \
+    && make -C checkme OUT=/out/bin/monitoring-proxy-checkme \
     && make -C landlock OUT=/out/lib/landlock-tcp \
     && make -C sessions OUT=/out/lib \
     && strip --strip-unneeded /out/*.so /out/bin/* /out/lib/* \
@@ -51,14 +53,15 @@ FROM $BASE_IMAGE AS proxy
 
 # systemd-standalone-sysusers stands in for systemd, which openssh-server would
 # bring. Host keys that its installation made would be the same in every
-# container. Nobody changes passwords or mounts here: no program keeps its
+# container. openssl makes the forward proxy's certificate. Nobody changes
+# passwords or mounts here: no program keeps its
 # setuid or setgid bit.
 
 RUN du -xsm / > /tmp/base \
     && apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y \
         --no-install-recommends \
-        libnginx-mod-stream nginx openssh-server s6 \
+        libnginx-mod-stream nginx openssh-server openssl s6 \
         systemd-standalone-sysusers \
     && useradd --system --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin --password '*' monitoring \
@@ -105,9 +108,10 @@ RUN sed -i "1i monitoring-proxy $VERSION" /usr/lib/monitoring-proxy/versions \
         print "size:", size[1], "MB, of the base alone", size[2], "MB" }' \
     && rm /tmp/base
 
-# 8080 is the poll transport's, where MONITORING_PROXY_POLL is on
+# 8080 is the poll transport's, where MONITORING_PROXY_POLL is on; 4445 the
+# forward proxy's, where MONITORING_PROXY_FORWARD_ALLOW or _ALLOW_FILE is set
 
-EXPOSE 22 80 8080
+EXPOSE 22 80 4445 8080
 
 # of the scrape side alone: a tunnel that is down is no fault of the proxy's
 

@@ -58,6 +58,19 @@ sub run
 }
 
 
+# or before it
+
+sub halt
+{
+    my ($pid) = @_;
+
+    @pids = grep { $_ != $pid } @pids;
+
+    kill 'TERM', $pid;
+    waitpid $pid, 0;
+}
+
+
 sub theirs
 {
     my ($class, $clients) = @_;

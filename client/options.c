@@ -23,8 +23,8 @@ static options_rc_e options_flags(options_t *options, int argc, char **argv,
 static const options_flag_t *options_find(const char *name, size_t len);
 static int options_all(options_t *options, reason_t why);
 static int options_fqdn(options_t *options, reason_t why);
-static int options_rule(options_t *options, const char *name,
-    const char *url, reason_t why);
+static int options_rule(options_t *options, const char *flag,
+    const char *name, const char *url, reason_t why);
 static size_t options_pin_name(const char *pin);
 static void options_help(void);
 
@@ -282,7 +282,10 @@ options_all(options_t *options, reason_t why)
     /* those who name their targets one by one don't open the host by it */
 
     if (explicit || bare || options->npins == 0) {
-        if (options_rule(options, options->fqdn, bare, why) == -1) {
+        if (options_rule(options, explicit ? "--fqdn" : "the host's name,"
+                         " without --fqdn", options->fqdn, bare, why)
+            == -1)
+        {
             return -1;
         }
     }
@@ -296,8 +299,8 @@ options_all(options_t *options, reason_t why)
 
         options->pins[i][len] = '\0';
 
-        if (options_rule(options, options->pins[i], options->pins[i] + len + 1,
-                         why)
+        if (options_rule(options, "--pull-url", options->pins[i],
+                         options->pins[i] + len + 1, why)
             == -1)
         {
             return -1;
@@ -342,11 +345,14 @@ options_fqdn(options_t *options, reason_t why)
 }
 
 
+/* flag is where the name is from */
+
 static int
-options_rule(options_t *options, const char *name, const char *url,
-    reason_t why)
+options_rule(options_t *options, const char *flag, const char *name,
+    const char *url, reason_t why)
 {
     rule_t    *rules;
+    reason_t   wrong;
     unsigned   i;
 
     for (i = 0; i < options->nrules; i++) {
@@ -367,11 +373,15 @@ options_rule(options_t *options, const char *name, const char *url,
 
     memset(rules, 0, sizeof(*rules));
 
-    if (rule_name(rules, name, why) == -1) {
-        return -1;
+    if (rule_name(rules, name, wrong) == -1) {
+        return reason(why, "%s: %s", flag, wrong);
     }
 
-    return url ? rule_pin(rules, url, why) : 0;
+    if (url && rule_pin(rules, url, wrong) == -1) {
+        return reason(why, "--pull-url: %s", wrong);
+    }
+
+    return 0;
 }
 
 

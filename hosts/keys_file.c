@@ -29,6 +29,8 @@ typedef struct {
 } keys_file_errors_t;
 
 
+static keys_file_t *keys_file_checked(keys_file_t *file,
+    const keys_file_errors_t *errors);
 static keys_file_t *keys_file_read(keys_file_errors_t *errors);
 static keys_file_t *keys_file_new(char *text, size_t len,
     keys_file_errors_t *errors);
@@ -53,13 +55,7 @@ keys_file_load(const char *path, FILE *told)
     errors = (keys_file_errors_t) { .path = path, .told = told };
     file = keys_file_read(&errors);
 
-    if (file && errors.errors) {
-        keys_file_more(&errors);
-        keys_file_free(file);
-        return NULL;
-    }
-
-    return file;
+    return keys_file_checked(file, &errors);
 }
 
 
@@ -102,8 +98,17 @@ keys_file_parse(const char *name, const char *text, FILE *told)
     memcpy(copy, text, len);
     file = keys_file_new(copy, len, &errors);
 
-    if (file && errors.errors) {
-        keys_file_more(&errors);
+    return keys_file_checked(file, &errors);
+}
+
+
+/* frees a file with mistakes, and returns NULL for it */
+
+static keys_file_t *
+keys_file_checked(keys_file_t *file, const keys_file_errors_t *errors)
+{
+    if (file && errors->errors) {
+        keys_file_more(errors);
         keys_file_free(file);
         return NULL;
     }

@@ -110,6 +110,11 @@ ngx_http_prom_forward_query_variable(ngx_http_request_t *r,
 
     value = (ngx_str_t *) ((u_char *) &ctx->query + data);
 
+    if (value->len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
     ngx_http_prom_forward_set_variable(v, value);
 
     return NGX_OK;

@@ -271,6 +271,13 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       NGX_HTTP_PROM_METRICS_SAMPLE,
       offsetof(ngx_prom_poll_counters_t, hops), NGX_HTTP_PROM_METRICS_POLLS },
 
+    { ngx_string("monitoring_proxy_poll_moves_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Connections that were moved to the worker they concern.",
+      ngx_http_prom_metrics_poll_counter,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_prom_poll_counters_t, moves), NGX_HTTP_PROM_METRICS_POLLS },
+
     { ngx_string("monitoring_proxy_poll_body_bytes_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "bytes",
       "Bytes of the bodies that clients have answered scrapes with.",

@@ -574,6 +574,15 @@ ngx_http_prom_metrics_target(ngx_http_prom_page_t *page,
         return NGX_ERROR;
     }
 
+    /* thousands may be scraped in absolute form alone, which has no target */
+
+    if (m->family->walk == NGX_HTTP_PROM_METRICS_EACH
+        && item.kind == NGX_PROM_ADDRESS_POLL
+        && item.counters->scraped == 0)
+    {
+        return NGX_OK;
+    }
+
     if (m->family->walk >= NGX_HTTP_PROM_METRICS_TUNNEL) {
 
         if ((item.kind == NGX_PROM_ADDRESS_POLL)

@@ -30,6 +30,8 @@
 #define NGX_HTTP_PROM_POLL_ID    36    /* an Id's length: as a UUID's */
 #define NGX_HTTP_PROM_POLL_HOPS  3     /* a request's way, at most */
 
+#define NGX_HTTP_PROM_POLL_IDENTITY  2047   /* bytes: of all of its names */
+
 
 /* what a request is; of a hop it is told by its header "Prom-Poll" */
 
@@ -37,7 +39,8 @@ typedef enum {
     NGX_HTTP_PROM_POLL_NONE = 0,
     NGX_HTTP_PROM_POLL_POLL,
     NGX_HTTP_PROM_POLL_PUSH,
-    NGX_HTTP_PROM_POLL_SCRAPE
+    NGX_HTTP_PROM_POLL_SCRAPE,
+    NGX_HTTP_PROM_POLL_BROKEN    /* a push is: of a hop alone */
 } ngx_http_prom_poll_kind_e;
 
 
@@ -88,7 +91,8 @@ struct ngx_http_prom_poll_ctx_s {
     unsigned                      late:1;
     unsigned                      folded:1;
 
-    ngx_str_t                     uri;       /* of a scrape, absolute */
+    ngx_str_t                     uri;       /* of a scrape, absolute; of
+                                                what broke off, the Id */
 
     /* the context of a poll ends here, since there are so many of these */
 
@@ -97,6 +101,7 @@ struct ngx_http_prom_poll_ctx_s {
     ngx_msec_t                    timeout;
     ngx_str_node_t                id;        /* while it is handed */
     u_char                        id_buf[NGX_HTTP_PROM_POLL_ID];
+    ngx_prom_poll_turn_t          turn;      /* the poll that it was given */
 
     /* of a push: the identity that it has, empty if there is none; the answer
        as far as it was read */
@@ -156,6 +161,8 @@ struct ngx_http_prom_poll_worker_s {
     ngx_prom_poll_zone_t         *zone;
     ngx_prom_poll_at_t            at;
     ngx_connection_t             *connection;   /* its private socket */
+    ngx_connection_t             *moves;        /* for connections, or NULL */
+    ngx_array_t                   listening;    /* as it was at the start */
     ngx_rbtree_t                  clients;      /* by name */
     ngx_rbtree_node_t             clients_sentinel;
     ngx_rbtree_t                  scrapes;      /* that are handed, by Id */
@@ -172,6 +179,11 @@ ngx_int_t ngx_http_prom_poll_worker_init(ngx_cycle_t *cycle,
     ngx_http_prom_poll_main_conf_t *pmcf);
 void ngx_http_prom_poll_worker_exit(ngx_http_prom_poll_main_conf_t *pmcf);
 
+/* the address of a worker's private socket of that type */
+
+ngx_int_t ngx_http_prom_poll_worker_sockaddr(ngx_prom_poll_at_t *at, int type,
+    struct sockaddr_un *sun);
+
 /* true if the request came by the private socket */
 
 ngx_uint_t ngx_http_prom_poll_is_hop(ngx_http_request_t *r);
@@ -184,22 +196,62 @@ ngx_uint_t ngx_http_prom_poll_is_hop(ngx_http_request_t *r);
 ngx_int_t ngx_http_prom_poll_address(ngx_prom_poll_at_t *at,
     ngx_addr_t *addr, ngx_pool_t *pool);
 
+/* nobody listens there any more: it is told so if that worker is gone */
+
+void ngx_http_prom_poll_lost(ngx_prom_poll_at_t *at);
+
 /*
  * Makes the request ready for its hop to ctx->to: adds the header that says
  * what it is, and counts it.  What is next is proxy_pass.
  *
  *     Prom-Poll: poll HOPS NAME
  *     Prom-Poll: push HOPS IDENTITY        (- if there is none)
- *     Prom-Poll: scrape HOPS NAME URI
+ *     Prom-Poll: scrape HOPS NAME START URI
+ *     Prom-Poll: broken HOPS IDENTITY ID
+ *
+ * START is ngx_current_msec when the scrape came, which is the same clock in
+ * all workers: its deadline goes on.
  */
 
 ngx_int_t ngx_http_prom_poll_hop(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx);
 
+/* that header's value, in pool */
+
+ngx_int_t ngx_http_prom_poll_hop_value(ngx_http_prom_poll_ctx_t *ctx,
+    ngx_pool_t *pool, ngx_str_t *value);
+
 /* reads that header of a hop's request into ctx, and takes it off */
 
 ngx_int_t ngx_http_prom_poll_hopped(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx);
+
+/*
+ * ngx_http_prom_poll_move.c: moves the request's connection to another worker,
+ * where the request begins anew; it must be as it came.  NGX_DECLINED: that
+ * can't be, and nothing has changed; NGX_OK: the request is over here.
+ */
+
+ngx_int_t ngx_http_prom_poll_move(ngx_http_request_t *r,
+    ngx_prom_poll_at_t *to);
+
+/* moves the connection once the request is over and it is kept alive */
+
+void ngx_http_prom_poll_move_later(ngx_http_request_t *r,
+    ngx_prom_poll_at_t *to);
+
+/* tells others whether this worker has room for more connections */
+
+void ngx_http_prom_poll_move_room(ngx_http_prom_poll_worker_t *worker);
+
+/*
+ * ngx_http_prom_poll_moved.c: the event of the socket that connections come
+ * by; and takes all that are there
+ */
+
+void ngx_http_prom_poll_moved(ngx_event_t *ev);
+void ngx_http_prom_poll_moved_rest(ngx_connection_t *c);
+
 
 /* takes off headers with that name, which are none of a client's business */
 
@@ -219,6 +271,10 @@ ngx_int_t ngx_http_prom_poll_log_handler(ngx_http_request_t *r);
 
 ngx_http_prom_poll_ctx_t *ngx_http_prom_poll_ctx(ngx_http_request_t *r,
     ngx_http_prom_poll_kind_e kind);
+
+/* true on a page for a scrape that nginx has refused, by error_page */
+
+ngx_uint_t ngx_http_prom_poll_was_scrape(ngx_http_request_t *r);
 
 /*
  * One line of plain text as the answer, with a status: fmt is nginx's, and
@@ -281,11 +337,21 @@ void ngx_http_prom_poll_fold(ngx_http_prom_poll_ctx_t *ctx);
 ngx_int_t ngx_http_prom_poll_unfold(ngx_http_prom_poll_ctx_t *ctx);
 
 
+/*
+ * ngx_http_prom_poll_watch.c: when a poll was answered, its client may close
+ * the connection, which is then known to be gone.  watched() is true if that
+ * connection has had such a poll.
+ */
+
+void ngx_http_prom_poll_watch(ngx_http_request_t *r, ngx_str_t *name);
+ngx_uint_t ngx_http_prom_poll_watched(ngx_connection_t *c);
+
+
 /* ngx_http_prom_poll_hello.c: what a poll says of its client */
 
 ngx_int_t ngx_http_prom_poll_hello_name(ngx_http_request_t *r,
     ngx_str_t *name);
-void ngx_http_prom_poll_hello_bare(ngx_str_t *name, ngx_str_t *bare);
+ngx_uint_t ngx_http_prom_poll_hello_is(ngx_str_t *name, ngx_str_t *identity);
 const char *ngx_http_prom_poll_hello_labels(ngx_http_request_t *r,
     ngx_str_t *labels);
 ngx_msec_int_t ngx_http_prom_poll_hello_wait(ngx_http_request_t *r);
@@ -311,6 +377,11 @@ void ngx_http_prom_poll_fail(ngx_http_prom_poll_ctx_t *scrape,
     ngx_prom_poll_fail_e fail, const char *reason);
 
 
+/* ngx_http_prom_poll_deadline.c: sets the timer of a scrape that waits */
+
+void ngx_http_prom_poll_deadline(ngx_http_prom_poll_ctx_t *scrape);
+
+
 /* ngx_http_prom_poll_id.c: makes and reads an Id; its worker is in *at */
 
 ngx_int_t ngx_http_prom_poll_id(ngx_prom_poll_at_t *at, u_char *id);
@@ -323,9 +394,25 @@ ngx_int_t ngx_http_prom_poll_request(ngx_http_prom_poll_ctx_t *scrape,
     ngx_pool_t *pool, ngx_str_t *text);
 
 
-/* ngx_http_prom_poll_push.c: the balancer's, for a push that isn't read yet */
+/* ngx_http_prom_poll_push.c */
+
+/* the balancer's, for a push that isn't read yet */
 
 ngx_int_t ngx_http_prom_poll_push_stream(ngx_http_request_t *r);
+
+/* true unless the scrape was handed to another identity than the push has */
+
+ngx_uint_t ngx_http_prom_poll_push_allowed(ngx_http_prom_poll_ctx_t *push,
+    ngx_http_prom_poll_ctx_t *scrape);
+
+
+/*
+ * ngx_http_prom_poll_broken.c: a push broke off before it could hop to its
+ * scrape, with that Id, at push->to; and the handler of what tells that
+ */
+
+void ngx_http_prom_poll_broken(ngx_http_prom_poll_ctx_t *push, ngx_str_t *id);
+ngx_int_t ngx_http_prom_poll_broken_handler(ngx_http_request_t *r);
 
 
 /*

@@ -1,6 +1,6 @@
 /*
  * Who asks: scrapers of "prom_poll_scrape" have their own authentication, by
- * Proxy-Authorization; and $prom_poll_certificate_name is the name in a
+ * Proxy-Authorization; and $prom_poll_certificate_name is the names in a
  * client's certificate.
  *
  * What nginx looks at is the Authorization header, which in a scrape is for
@@ -26,11 +26,10 @@ static ngx_int_t ngx_http_prom_poll_certificate_variable(
     ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
 #if (NGX_HTTP_SSL)
 static ngx_int_t ngx_http_prom_poll_certificate_san(X509 *cert,
-    ngx_str_t *name, ngx_pool_t *pool);
-static ngx_int_t ngx_http_prom_poll_certificate_cn(X509 *cert,
-    ngx_str_t *name, ngx_pool_t *pool);
-static ngx_int_t ngx_http_prom_poll_certificate_copy(ASN1_STRING *text,
-    ngx_str_t *name, ngx_pool_t *pool);
+    ngx_str_t *name);
+static void ngx_http_prom_poll_certificate_cn(X509 *cert, ngx_str_t *name);
+static void ngx_http_prom_poll_certificate_add(ASN1_STRING *text,
+    ngx_str_t *name);
 #endif
 
 static ngx_int_t ngx_http_prom_poll_auth_add_variables(ngx_conf_t *cf);
@@ -70,7 +69,7 @@ ngx_module_t  ngx_http_prom_poll_auth_module = {
 
 static ngx_http_variable_t  ngx_http_prom_poll_auth_vars[] = {
 
-    /* NAME, or empty: no certificate, or none that was verified */
+    /* NAME,..., or empty: no certificate, or none that was verified */
     { ngx_string("prom_poll_certificate_name"), NULL,
       ngx_http_prom_poll_certificate_variable, 0, 0, 0 },
 
@@ -159,7 +158,8 @@ ngx_http_prom_poll_auth_header_filter(ngx_http_request_t *r)
 
     /* an exporter's own 401 stays what it is */
 
-    if (plcf->kind != NGX_HTTP_PROM_POLL_SCRAPE
+    if ((plcf->kind != NGX_HTTP_PROM_POLL_SCRAPE
+         && !ngx_http_prom_poll_was_scrape(r))
         || (ctx && (ctx->handed || ctx->paired)))
     {
         return ngx_http_next_header_filter(r);
@@ -181,8 +181,8 @@ ngx_http_prom_poll_certificate_variable(ngx_http_request_t *r,
 #if (NGX_HTTP_SSL)
 
     X509       *cert;
-    ngx_int_t   rc;
     ngx_str_t   name;
+    u_char      buf[NGX_HTTP_PROM_POLL_IDENTITY];
 
     v->not_found = 1;
 
@@ -197,25 +197,30 @@ ngx_http_prom_poll_certificate_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    rc = ngx_http_prom_poll_certificate_san(cert, &name, r->pool);
+    name.len = 0;
+    name.data = buf;
 
-    if (rc == NGX_DECLINED) {
-        rc = ngx_http_prom_poll_certificate_cn(cert, &name, r->pool);
+    if (ngx_http_prom_poll_certificate_san(cert, &name) != NGX_OK) {
+        ngx_http_prom_poll_certificate_cn(cert, &name);
     }
 
     X509_free(cert);
 
-    if (rc == NGX_ERROR) {
+    if (name.len == 0) {
+        return NGX_OK;
+    }
+
+    v->data = ngx_pnalloc(r->pool, name.len);
+    if (v->data == NULL) {
         return NGX_ERROR;
     }
 
-    if (rc == NGX_OK) {
-        v->data = name.data;
-        v->len = name.len;
-        v->valid = 1;
-        v->no_cacheable = 0;
-        v->not_found = 0;
-    }
+    ngx_memcpy(v->data, buf, name.len);
+
+    v->len = name.len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
 
 #else
 
@@ -229,11 +234,13 @@ ngx_http_prom_poll_certificate_variable(ngx_http_request_t *r,
 
 #if (NGX_HTTP_SSL)
 
-/* the first DNS name; NGX_DECLINED: there is none */
+/*
+ * All DNS names, as far as they are clients' and there is room.  NGX_DECLINED:
+ * there is none at all, so that the CN counts.
+ */
 
 static ngx_int_t
-ngx_http_prom_poll_certificate_san(X509 *cert, ngx_str_t *name,
-    ngx_pool_t *pool)
+ngx_http_prom_poll_certificate_san(X509 *cert, ngx_str_t *name)
 {
     int             i, n;
     ngx_int_t       rc;
@@ -252,9 +259,8 @@ ngx_http_prom_poll_certificate_san(X509 *cert, ngx_str_t *name,
         general = sk_GENERAL_NAME_value(names, i);
 
         if (general->type == GEN_DNS) {
-            rc = ngx_http_prom_poll_certificate_copy(general->d.dNSName, name,
-                                                     pool);
-            break;
+            ngx_http_prom_poll_certificate_add(general->d.dNSName, name);
+            rc = NGX_OK;
         }
     }
 
@@ -266,16 +272,15 @@ ngx_http_prom_poll_certificate_san(X509 *cert, ngx_str_t *name,
 
 /* one that has several is nobody's */
 
-static ngx_int_t
-ngx_http_prom_poll_certificate_cn(X509 *cert, ngx_str_t *name,
-    ngx_pool_t *pool)
+static void
+ngx_http_prom_poll_certificate_cn(X509 *cert, ngx_str_t *name)
 {
     int         i;
     X509_NAME  *subject;
 
     subject = X509_get_subject_name(cert);
     if (subject == NULL) {
-        return NGX_DECLINED;
+        return;
     }
 
     i = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
@@ -283,56 +288,51 @@ ngx_http_prom_poll_certificate_cn(X509 *cert, ngx_str_t *name,
     if (i == -1
         || X509_NAME_get_index_by_NID(subject, NID_commonName, i) != -1)
     {
-        return NGX_DECLINED;
+        return;
     }
 
-    return ngx_http_prom_poll_certificate_copy(
+    ngx_http_prom_poll_certificate_add(
                 X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i)),
-                name, pool);
+                name);
 }
 
 
 /* letters, digits and "._-" alone, as a client's name has them */
 
-static ngx_int_t
-ngx_http_prom_poll_certificate_copy(ASN1_STRING *text, ngx_str_t *name,
-    ngx_pool_t *pool)
+static void
+ngx_http_prom_poll_certificate_add(ASN1_STRING *text, ngx_str_t *name)
 {
-    int        len;
-    ngx_int_t  rc;
-    u_char    *p, *data;
+    int      len;
+    u_char  *p, *data;
 
     len = ASN1_STRING_to_UTF8(&data, text);
     if (len < 0) {
-        return NGX_DECLINED;
+        return;
     }
 
-    rc = (len > 0 && len <= NGX_PROM_POLL_NAME) ? NGX_OK : NGX_DECLINED;
-
-    for (p = data; rc == NGX_OK && p < data + len; p++) {
+    for (p = data; p < data + len; p++) {
         if (!(*p >= '0' && *p <= '9') && !(*p >= 'a' && *p <= 'z')
             && !(*p >= 'A' && *p <= 'Z')
             && *p != '.' && *p != '_' && *p != '-')
         {
-            rc = NGX_DECLINED;
+            break;
         }
     }
 
-    if (rc == NGX_OK) {
-        name->len = len;
-        name->data = ngx_pnalloc(pool, len);
-
-        if (name->data == NULL) {
-            rc = NGX_ERROR;
-
-        } else {
-            ngx_memcpy(name->data, data, len);
+    if (len > 0
+        && len <= NGX_PROM_POLL_NAME
+        && p == data + len
+        && name->len + 1 + len <= NGX_HTTP_PROM_POLL_IDENTITY)
+    {
+        if (name->len) {
+            name->data[name->len++] = ',';
         }
+
+        ngx_memcpy(name->data + name->len, data, len);
+        name->len += len;
     }
 
     OPENSSL_free(data);
-
-    return rc;
 }
 
 #endif

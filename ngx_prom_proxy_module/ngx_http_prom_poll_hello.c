@@ -21,6 +21,7 @@ static ngx_int_t ngx_http_prom_poll_hello_body(ngx_http_request_t *r,
     ngx_str_t *body);
 static ngx_uint_t ngx_http_prom_poll_hello_host(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_prom_poll_hello_address(u_char *p, u_char *last);
+static void ngx_http_prom_poll_hello_bare(ngx_str_t *name, ngx_str_t *bare);
 static u_char *ngx_http_prom_poll_hello_label(u_char *p, u_char *last,
     u_char **to, u_char *end);
 static ngx_uint_t ngx_http_prom_poll_hello_own(u_char *name, size_t len);
@@ -224,9 +225,48 @@ ngx_http_prom_poll_hello_address(u_char *p, u_char *last)
 }
 
 
+/*
+ * Whether an identity, NAME or NAME,NAME,..., is that of a client: one of its
+ * names is the client's.
+ */
+
+ngx_uint_t
+ngx_http_prom_poll_hello_is(ngx_str_t *name, ngx_str_t *identity)
+{
+    u_char     *p, *last, *comma;
+    ngx_str_t   bare;
+
+    ngx_http_prom_poll_hello_bare(name, &bare);
+
+    p = identity->data;
+    last = p + identity->len;
+
+    for ( ;; ) {
+        comma = ngx_strlchr(p, last, ',');
+
+        if (comma == NULL) {
+            comma = last;
+        }
+
+        if (comma > p
+            && (size_t) (comma - p) == bare.len
+            && ngx_strncasecmp(p, bare.data, bare.len) == 0)
+        {
+            return 1;
+        }
+
+        if (comma == last) {
+            return 0;
+        }
+
+        p = comma + 1;
+    }
+}
+
+
 /* a name's part that an identity has: without a port, or brackets */
 
-void
+static void
 ngx_http_prom_poll_hello_bare(ngx_str_t *name, ngx_str_t *bare)
 {
     u_char  *p, *last;

@@ -89,7 +89,13 @@ ngx_http_prom_poll_poll_handler(ngx_http_request_t *r)
         return ngx_http_prom_poll_hold_none(r);
     }
 
+    /* what comes from now on sees it, and goes to it, or it goes there */
+
     rc = ngx_http_prom_poll_hold_enter(r, ctx, &hello);
+
+    if (rc == NGX_AGAIN) {
+        return ngx_http_prom_poll_hold_hop(r, ctx);
+    }
 
     if (rc != NGX_DECLINED) {
         return rc;
@@ -109,17 +115,6 @@ ngx_http_prom_poll_poll_handler(ngx_http_request_t *r)
         }
 
         return rc;
-    }
-
-    /* a scrape that came between two looks waits, and hasn't seen this one */
-
-    if (ctx->hops < NGX_HTTP_PROM_POLL_HOPS
-        && ngx_prom_poll_find_wait(worker->zone, &ctx->name, &worker->at,
-                                   &ctx->to)
-           == NGX_PROM_POLL_THERE)
-    {
-        ngx_http_prom_poll_hold_leave(ctx, NGX_PROM_POLL_RELEASED);
-        return ngx_http_prom_poll_hold_hop(r, ctx);
     }
 
     if (ctx->hops || worker->leaving) {
@@ -216,6 +211,8 @@ ngx_http_prom_poll_hold_check(ngx_http_request_t *r,
     hello->address = r->connection->addr_text;
     hello->address.len = ngx_min(hello->address.len, NGX_PROM_POLL_ADDRESS);
 
+    hello->kept = ngx_http_prom_poll_watched(r->connection);
+
     return NGX_DECLINED;
 }
 
@@ -226,7 +223,7 @@ static ngx_int_t
 ngx_http_prom_poll_hold_identity(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx)
 {
-    ngx_str_t                       identity, bare;
+    ngx_str_t                       identity;
     ngx_http_prom_poll_loc_conf_t  *plcf;
 
     plcf = ngx_http_get_module_loc_conf(r, ngx_http_prom_poll_module);
@@ -239,11 +236,7 @@ ngx_http_prom_poll_hold_identity(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_prom_poll_hello_bare(&ctx->name, &bare);
-
-    if (identity.len == bare.len
-        && ngx_strncasecmp(identity.data, bare.data, bare.len) == 0)
-    {
+    if (ngx_http_prom_poll_hello_is(&ctx->name, &identity)) {
         return NGX_DECLINED;
     }
 
@@ -272,7 +265,10 @@ ngx_http_prom_poll_hold_refused(void)
 }
 
 
-/* into the queue of its client; NGX_DECLINED: it is there */
+/*
+ * Into the queue of its client; NGX_DECLINED: it is there; NGX_AGAIN: it is
+ * awaited at ctx->to
+ */
 
 static ngx_int_t
 ngx_http_prom_poll_hold_enter(ngx_http_request_t *r,
@@ -280,6 +276,7 @@ ngx_http_prom_poll_hold_enter(ngx_http_request_t *r,
 {
     ngx_int_t                        rc;
     ngx_queue_t                     *q;
+    ngx_prom_poll_zone_t            *zone;
     ngx_http_prom_poll_ctx_t        *old;
     ngx_http_prom_poll_client_t     *client;
     ngx_http_prom_poll_main_conf_t  *pmcf;
@@ -302,11 +299,19 @@ ngx_http_prom_poll_hold_enter(ngx_http_request_t *r,
                              &ctx->name);
     }
 
+    zone = ngx_http_prom_poll_worker()->zone;
+
+    if (ctx->hops >= NGX_HTTP_PROM_POLL_HOPS) {
+        ngx_prom_poll_hold(zone, client->place);
+
+    } else if (ngx_prom_poll_offer(zone, client->place, &ctx->to) != NGX_OK) {
+        ngx_http_prom_poll_client_done(client);
+        return NGX_AGAIN;
+    }
+
     ctx->client = client;
     ngx_queue_insert_tail(&client->polls, &ctx->queue);
     client->npolls++;
-
-    ngx_prom_poll_hold(ngx_http_prom_poll_worker()->zone, client->place);
 
     if (client->npolls > NGX_HTTP_PROM_POLL_HELD) {
         q = ngx_queue_head(&client->polls);
@@ -653,5 +658,13 @@ ngx_http_prom_poll_hold_timer(ngx_event_t *ev)
 static void
 ngx_http_prom_poll_hold_cleanup(void *data)
 {
-    ngx_http_prom_poll_hold_leave(data, NGX_PROM_POLL_GONE);
+    ngx_http_prom_poll_ctx_t *ctx = data;
+
+    ngx_http_prom_poll_hold_leave(ctx, NGX_PROM_POLL_GONE);
+
+    /* it was given a scrape, here or at another worker */
+
+    if (ctx->public && ctx->request->headers_out.status == NGX_HTTP_OK) {
+        ngx_http_prom_poll_watch(ctx->request, &ctx->name);
+    }
 }

@@ -11,12 +11,12 @@
 #include "ngx_http_prom_poll.h"
 
 
-static ngx_int_t ngx_http_prom_poll_hop_value(ngx_http_prom_poll_ctx_t *ctx,
-    ngx_pool_t *pool, ngx_str_t *value);
 static void ngx_http_prom_poll_hop_identity(ngx_str_t *identity,
     ngx_str_t *text);
 static ngx_int_t ngx_http_prom_poll_hop_parse(ngx_http_prom_poll_ctx_t *ctx,
     ngx_str_t *value);
+static ngx_int_t ngx_http_prom_poll_hop_start(ngx_http_prom_poll_ctx_t *ctx,
+    ngx_str_t *word);
 static ngx_uint_t ngx_http_prom_poll_hop_word(ngx_str_t *rest,
     ngx_str_t *word);
 
@@ -29,7 +29,8 @@ static ngx_str_t  ngx_http_prom_poll_hop_kinds[] = {
     ngx_null_string,
     ngx_string("poll"),
     ngx_string("push"),
-    ngx_string("scrape")
+    ngx_string("scrape"),
+    ngx_string("broken")
 };
 
 /* an identity that there is none of, and one that is no client's name */
@@ -78,7 +79,7 @@ ngx_http_prom_poll_hop(ngx_http_request_t *r, ngx_http_prom_poll_ctx_t *ctx)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_prom_poll_hop_value(ngx_http_prom_poll_ctx_t *ctx, ngx_pool_t *pool,
     ngx_str_t *value)
 {
@@ -88,13 +89,15 @@ ngx_http_prom_poll_hop_value(ngx_http_prom_poll_ctx_t *ctx, ngx_pool_t *pool,
     kind = &ngx_http_prom_poll_hop_kinds[ctx->kind];
     about = &ctx->name;
 
-    if (ctx->kind == NGX_HTTP_PROM_POLL_PUSH) {
+    if (ctx->kind == NGX_HTTP_PROM_POLL_PUSH
+        || ctx->kind == NGX_HTTP_PROM_POLL_BROKEN)
+    {
         ngx_http_prom_poll_hop_identity(&ctx->identity, &identity);
         about = &identity;
     }
 
-    p = ngx_pnalloc(pool, kind->len + NGX_INT_T_LEN + about->len
-                          + ctx->uri.len + 4);
+    p = ngx_pnalloc(pool, kind->len + 2 * NGX_INT_T_LEN + about->len
+                          + ctx->uri.len + 5);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -104,6 +107,10 @@ ngx_http_prom_poll_hop_value(ngx_http_prom_poll_ctx_t *ctx, ngx_pool_t *pool,
     p = ngx_sprintf(p, "%V %ui %V", kind, ctx->hops + 1, about);
 
     if (ctx->kind == NGX_HTTP_PROM_POLL_SCRAPE) {
+        p = ngx_sprintf(p, " %M", ctx->start);
+    }
+
+    if (ctx->uri.len) {
         p = ngx_sprintf(p, " %V", &ctx->uri);
     }
 
@@ -131,7 +138,7 @@ ngx_http_prom_poll_hop_identity(ngx_str_t *identity, ngx_str_t *text)
 
     *text = *identity;
 
-    if (identity->len > NGX_PROM_POLL_NAME
+    if (identity->len > NGX_HTTP_PROM_POLL_IDENTITY
         || (identity->len == 1 && identity->data[0] == '-'))
     {
         *text = ngx_http_prom_poll_hop_other;
@@ -188,7 +195,7 @@ static ngx_int_t
 ngx_http_prom_poll_hop_parse(ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *value)
 {
     ngx_int_t   hops;
-    ngx_str_t   rest, kind, count, about;
+    ngx_str_t   rest, kind, count, about, start;
     ngx_uint_t  i;
 
     rest = *value;
@@ -196,7 +203,7 @@ ngx_http_prom_poll_hop_parse(ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *value)
     if (!ngx_http_prom_poll_hop_word(&rest, &kind)
         || !ngx_http_prom_poll_hop_word(&rest, &count)
         || !ngx_http_prom_poll_hop_word(&rest, &about)
-        || about.len > NGX_PROM_POLL_NAME)
+        || about.len > NGX_HTTP_PROM_POLL_IDENTITY)
     {
         return NGX_DECLINED;
     }
@@ -207,7 +214,7 @@ ngx_http_prom_poll_hop_parse(ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *value)
         return NGX_DECLINED;
     }
 
-    for (i = NGX_HTTP_PROM_POLL_POLL; i <= NGX_HTTP_PROM_POLL_SCRAPE; i++) {
+    for (i = NGX_HTTP_PROM_POLL_POLL; i <= NGX_HTTP_PROM_POLL_BROKEN; i++) {
 
         if (kind.len == ngx_http_prom_poll_hop_kinds[i].len
             && ngx_memcmp(kind.data, ngx_http_prom_poll_hop_kinds[i].data,
@@ -225,6 +232,7 @@ ngx_http_prom_poll_hop_parse(ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *value)
         break;
 
     case NGX_HTTP_PROM_POLL_PUSH:
+    case NGX_HTTP_PROM_POLL_BROKEN:
 
         if (about.len == ngx_http_prom_poll_hop_none.len
             && about.data[0] == ngx_http_prom_poll_hop_none.data[0])
@@ -233,11 +241,21 @@ ngx_http_prom_poll_hop_parse(ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *value)
         }
 
         ctx->identity = about;
+
+        if (i == NGX_HTTP_PROM_POLL_BROKEN
+            && !ngx_http_prom_poll_hop_word(&rest, &ctx->uri))
+        {
+            return NGX_DECLINED;
+        }
+
         break;
 
     case NGX_HTTP_PROM_POLL_SCRAPE:
 
-        if (!ngx_http_prom_poll_hop_word(&rest, &ctx->uri)) {
+        if (!ngx_http_prom_poll_hop_word(&rest, &start)
+            || ngx_http_prom_poll_hop_start(ctx, &start) != NGX_OK
+            || !ngx_http_prom_poll_hop_word(&rest, &ctx->uri))
+        {
             return NGX_DECLINED;
         }
 
@@ -248,12 +266,33 @@ ngx_http_prom_poll_hop_parse(ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *value)
         return NGX_DECLINED;
     }
 
-    if (rest.len) {
+    if (rest.len || ctx->name.len > NGX_PROM_POLL_NAME) {
         return NGX_DECLINED;
     }
 
     ctx->kind = i;
     ctx->hops = hops;
+
+    return NGX_OK;
+}
+
+
+/* workers read the clock at different moments: no time passes backwards */
+
+static ngx_int_t
+ngx_http_prom_poll_hop_start(ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *word)
+{
+    ngx_int_t  start;
+
+    start = ngx_atoi(word->data, word->len);
+
+    if (start == NGX_ERROR) {
+        return NGX_DECLINED;
+    }
+
+    if ((ngx_msec_int_t) (ngx_current_msec - (ngx_msec_t) start) > 0) {
+        ctx->start = start;
+    }
 
     return NGX_OK;
 }

@@ -32,6 +32,11 @@ typedef struct {
     ngx_http_prom_peer_idle_t   *idle;      /* of the connection in use */
 
     ngx_http_upstream_conf_t     conf;
+
+    /* nginx's own */
+
+    void                       (*finalize)(ngx_http_request_t *r,
+                                           ngx_int_t rc);
 } ngx_http_prom_poll_peer_data_t;
 
 
@@ -45,6 +50,10 @@ static ngx_connection_t *ngx_http_prom_poll_peer_idle(
     ngx_http_prom_poll_peer_data_t *pd, ngx_log_t *log);
 static void ngx_http_prom_poll_peer_free(ngx_peer_connection_t *pc,
     void *data, ngx_uint_t state);
+static void ngx_http_prom_poll_peer_finalize(ngx_http_request_t *r,
+    ngx_int_t rc);
+static void ngx_http_prom_poll_peer_failed(ngx_http_request_t *r,
+    ngx_http_prom_poll_ctx_t *ctx, ngx_uint_t status);
 
 static ngx_int_t ngx_http_prom_poll_peer_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
@@ -134,6 +143,9 @@ ngx_http_prom_poll_peer_init(ngx_http_request_t *r,
     pd->at = ctx->to;
     pd->key.data = (u_char *) &pd->at;
     pd->key.len = sizeof(ngx_prom_poll_at_t);
+
+    pd->finalize = u->finalize_request;
+    u->finalize_request = ngx_http_prom_poll_peer_finalize;
 
     u->peer.data = pd;
     u->peer.get = ngx_http_prom_poll_peer_get;
@@ -282,7 +294,7 @@ ngx_http_prom_poll_peer_free(ngx_peer_connection_t *pc, void *data,
 
             if (pc->connection == NULL) {
                 /* connect() failed */
-                ngx_prom_poll_zone_lost(worker->zone, &pd->at);
+                ngx_http_prom_poll_lost(&pd->at);
             }
 
             pd->at = worker->at;
@@ -302,6 +314,65 @@ ngx_http_prom_poll_peer_free(ngx_peer_connection_t *pc, void *data,
 
     if (pc->tries) {
         pc->tries--;
+    }
+}
+
+
+/* the hop is over; nginx's own page would tell nobody anything */
+
+static void
+ngx_http_prom_poll_peer_finalize(ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_http_upstream_t             *u;
+    ngx_http_prom_poll_peer_data_t  *pd;
+
+    u = r->upstream;
+    pd = u->peer.data;
+
+    pd->finalize(r, rc);
+
+    if (u->header_sent || r->header_sent || r->connection->error) {
+        return;
+    }
+
+    if (rc == NGX_HTTP_BAD_GATEWAY || rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+        ngx_http_prom_poll_peer_failed(r, pd->ctx, rc);
+
+        /* nginx only ends it now */
+        u->header_sent = 1;
+    }
+}
+
+
+static void
+ngx_http_prom_poll_peer_failed(ngx_http_request_t *r,
+    ngx_http_prom_poll_ctx_t *ctx, ngx_uint_t status)
+{
+    r->keepalive = 0;
+
+    switch (ctx->kind) {
+
+    case NGX_HTTP_PROM_POLL_POLL:
+
+        /* it comes back at once, and to whom there is */
+
+        r->headers_out.status = NGX_HTTP_NO_CONTENT;
+        r->header_only = 1;
+
+        (void) ngx_http_send_header(r);
+        break;
+
+    case NGX_HTTP_PROM_POLL_PUSH:
+        (void) ngx_http_prom_poll_refuse(r, status,
+                             "the scrape that this is the answer of has gone "
+                             "with its worker");
+        break;
+
+    default:
+        (void) ngx_http_prom_poll_refuse(r, status,
+                             "%V: the worker that has its client has gone",
+                             &ctx->name);
+        break;
     }
 }
 

@@ -18,6 +18,7 @@
 #define NGX_HTTP_PROM_POLL_LINE_LEN  1024
 
 
+static ngx_uint_t ngx_http_prom_poll_is_absolute(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_prom_poll_redirected(ngx_http_request_t *r);
 static ngx_int_t ngx_http_prom_poll_locate(ngx_http_request_t *r,
     ngx_http_core_loc_conf_t *clcf);
@@ -38,8 +39,6 @@ ngx_int_t
 ngx_http_prom_poll_route_handler(ngx_http_request_t *r)
 {
     ngx_int_t                        rc;
-    ngx_str_t                       *line;
-    ngx_uint_t                       i;
     ngx_http_prom_poll_ctx_t        *ctx;
     ngx_http_prom_poll_srv_conf_t   *pscf;
     ngx_http_prom_poll_main_conf_t  *pmcf;
@@ -75,11 +74,24 @@ ngx_http_prom_poll_route_handler(ngx_http_request_t *r)
 
     ngx_http_prom_poll_drop(r, &ngx_http_prom_poll_header);
 
-    if (pscf->scrapes == NULL || ngx_http_prom_poll_redirected(r)) {
+    if (pscf->scrapes == NULL
+        || ngx_http_prom_poll_redirected(r)
+        || !ngx_http_prom_poll_is_absolute(r))
+    {
         return NGX_DECLINED;
     }
 
-    /* HTTP/2 has a scheme, too, but its path begins with a slash */
+    return ngx_http_prom_poll_locate(r, pscf->scrapes);
+}
+
+
+/* HTTP/2 has a scheme, too, but its path begins with a slash */
+
+static ngx_uint_t
+ngx_http_prom_poll_is_absolute(ngx_http_request_t *r)
+{
+    ngx_str_t   *line;
+    ngx_uint_t   i;
 
     line = &r->request_line;
 
@@ -89,11 +101,21 @@ ngx_http_prom_poll_route_handler(ngx_http_request_t *r)
         i++;
     }
 
-    if (i == line->len || line->data[i] == '/' || line->data[i] == '*') {
-        return NGX_DECLINED;
-    }
+    return i < line->len && line->data[i] != '/' && line->data[i] != '*';
+}
 
-    return ngx_http_prom_poll_locate(r, pscf->scrapes);
+
+ngx_uint_t
+ngx_http_prom_poll_was_scrape(ngx_http_request_t *r)
+{
+    ngx_http_prom_poll_srv_conf_t  *pscf;
+
+    pscf = ngx_http_get_module_srv_conf(r, ngx_http_prom_poll_module);
+
+    return pscf->scrapes
+           && !ngx_http_prom_poll_is_hop(r)
+           && ngx_http_prom_poll_redirected(r)
+           && ngx_http_prom_poll_is_absolute(r);
 }
 
 
@@ -184,11 +206,17 @@ ngx_http_prom_poll_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_prom_poll_serve(ngx_http_request_t *r, ngx_http_prom_poll_ctx_t *ctx)
 {
-    if (ngx_http_prom_poll_worker() == NULL) {
+    ngx_http_prom_poll_worker_t  *worker;
+
+    worker = ngx_http_prom_poll_worker();
+
+    if (worker == NULL) {
         return ngx_http_prom_poll_refuse(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                          "this process has no worker's place, "
                                          "see the error log");
     }
+
+    ngx_http_prom_poll_move_room(worker);
 
     switch (ctx->kind) {
 
@@ -200,6 +228,9 @@ ngx_http_prom_poll_serve(ngx_http_request_t *r, ngx_http_prom_poll_ctx_t *ctx)
 
     case NGX_HTTP_PROM_POLL_SCRAPE:
         return ngx_http_prom_poll_scrape_handler(r);
+
+    case NGX_HTTP_PROM_POLL_BROKEN:
+        return ngx_http_prom_poll_broken_handler(r);
 
     default:
         return NGX_HTTP_NOT_FOUND;
@@ -222,6 +253,9 @@ ngx_http_prom_poll_log_handler(ngx_http_request_t *r)
 
     if (ctx) {
         path = ctx->path;
+
+    } else if (ngx_http_prom_poll_was_scrape(r)) {
+        path = ngx_http_prom_poll_path(NGX_HTTP_PROM_POLL_SCRAPE);
 
     } else {
         plcf = ngx_http_get_module_loc_conf(r, ngx_http_prom_poll_module);

@@ -27,8 +27,6 @@ static ngx_int_t ngx_http_prom_poll_push_id(ngx_http_prom_poll_ctx_t *ctx,
     ngx_str_t *id);
 static ngx_http_prom_poll_ctx_t *ngx_http_prom_poll_push_scrape(
     ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *id, ngx_int_t *rc);
-static ngx_uint_t ngx_http_prom_poll_push_allowed(
-    ngx_http_prom_poll_ctx_t *ctx, ngx_http_prom_poll_ctx_t *scrape);
 static ngx_int_t ngx_http_prom_poll_push_hop(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx);
 static ngx_int_t ngx_http_prom_poll_push_load(ngx_http_request_t *r,
@@ -252,6 +250,11 @@ ngx_http_prom_poll_push_route(ngx_http_request_t *r,
         rc = ngx_http_prom_poll_push_hop(r, ctx);
 
         if (rc == NGX_OK) {
+
+            if (ctx->public) {
+                ngx_http_prom_poll_move_later(r, &ctx->to);
+            }
+
             r->read_event_handler = ngx_http_block_reading;
             r->write_event_handler = ngx_http_core_run_phases;
             ngx_http_core_run_phases(r);
@@ -312,6 +315,9 @@ ngx_http_prom_poll_push_lost(ngx_http_request_t *r,
     if (found == NGX_OK) {
         ngx_http_prom_poll_fail(scrape, NGX_PROM_POLL_FAIL_BROKEN,
                                 ngx_http_prom_poll_push_reason(rc));
+
+    } else if (found == NGX_AGAIN) {
+        ngx_http_prom_poll_broken(ctx, &id);
     }
 }
 
@@ -404,20 +410,12 @@ ngx_http_prom_poll_push_scrape(ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *id,
 
 /* an identity is a name without its port */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_prom_poll_push_allowed(ngx_http_prom_poll_ctx_t *ctx,
     ngx_http_prom_poll_ctx_t *scrape)
 {
-    ngx_str_t  name;
-
-    if (ctx->identity.len == 0) {
-        return 1;
-    }
-
-    ngx_http_prom_poll_hello_bare(&scrape->name, &name);
-
-    return ctx->identity.len == name.len
-           && ngx_strncasecmp(ctx->identity.data, name.data, name.len) == 0;
+    return ctx->identity.len == 0
+           || ngx_http_prom_poll_hello_is(&scrape->name, &ctx->identity);
 }
 
 

@@ -25,6 +25,8 @@ static ngx_int_t ngx_http_prom_poll_scrape_uri(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *host, ngx_str_t *port);
 static ngx_int_t ngx_http_prom_poll_scrape_name(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *host, ngx_str_t *port);
+static ngx_int_t ngx_http_prom_poll_scrape_move(ngx_http_request_t *r,
+    ngx_http_prom_poll_ctx_t *ctx);
 static void ngx_http_prom_poll_scrape_deadline(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx);
 static ngx_int_t ngx_http_prom_poll_scrape_find(ngx_http_request_t *r,
@@ -35,7 +37,6 @@ static void ngx_http_prom_poll_scrape_hand(ngx_http_prom_poll_ctx_t *ctx);
 static void ngx_http_prom_poll_scrape_leave(ngx_http_prom_poll_ctx_t *ctx);
 static ngx_int_t ngx_http_prom_poll_scrape_park(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx);
-static void ngx_http_prom_poll_scrape_late(ngx_event_t *ev);
 static void ngx_http_prom_poll_scrape_end(ngx_http_prom_poll_ctx_t *ctx);
 static void ngx_http_prom_poll_scrape_cleanup(void *data);
 static void ngx_http_prom_poll_scrape_count(ngx_prom_poll_fail_e fail);
@@ -103,6 +104,10 @@ ngx_http_prom_poll_scrape_read(ngx_http_request_t *r,
             return ngx_http_prom_poll_refuse(r, NGX_HTTP_BAD_REQUEST,
                              "a scrape's host has at most %d bytes",
                              NGX_PROM_POLL_NAME);
+        }
+
+        if (ngx_http_prom_poll_scrape_move(r, ctx) == NGX_OK) {
+            return NGX_DONE;
         }
 
         ngx_http_prom_proxy_drop_hop_headers(r);
@@ -178,6 +183,7 @@ ngx_http_prom_poll_scrape_uri(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx, ngx_str_t *host, ngx_str_t *port)
 {
     u_char     *p, *last, *start, *path;
+    ngx_int_t   n;
     ngx_str_t   uri;
 
     p = r->request_line.data;
@@ -251,7 +257,13 @@ ngx_http_prom_poll_scrape_uri(ngx_http_request_t *r,
 
     if (p < path) {
 
-        if (*p++ != ':' || ngx_atoi(p, path - p) == NGX_ERROR) {
+        if (*p++ != ':') {
+            return NGX_DECLINED;
+        }
+
+        n = ngx_atoi(p, path - p);
+
+        if (n < 1 || n > 65535) {
             return NGX_DECLINED;
         }
 
@@ -333,6 +345,26 @@ ngx_http_prom_poll_scrape_name(ngx_http_request_t *r,
 }
 
 
+/* before anything of it is changed; NGX_DECLINED: it stays */
+
+static ngx_int_t
+ngx_http_prom_poll_scrape_move(ngx_http_request_t *r,
+    ngx_http_prom_poll_ctx_t *ctx)
+{
+    ngx_http_prom_poll_worker_t  *worker;
+
+    worker = ngx_http_prom_poll_worker();
+
+    if (ngx_prom_poll_find(worker->zone, &ctx->name, &worker->at, &ctx->to)
+        != NGX_PROM_POLL_THERE)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_prom_poll_move(r, &ctx->to);
+}
+
+
 static void
 ngx_http_prom_poll_scrape_deadline(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx)
@@ -370,6 +402,8 @@ ngx_http_prom_poll_scrape_find(ngx_http_request_t *r,
         }
 
         ngx_http_prom_poll_scrape_hand(ctx);
+
+        ngx_prom_poll_turn(worker->zone, &ctx->name, &ctx->turn);
 
         if (ngx_http_prom_poll_give(poll, ctx) == NGX_OK) {
             return ngx_http_prom_poll_scrape_park(r, ctx);
@@ -426,7 +460,6 @@ static ngx_int_t
 ngx_http_prom_poll_scrape_wait(ngx_http_prom_poll_ctx_t *ctx)
 {
     ngx_int_t                     rc;
-    ngx_prom_poll_state_e         state;
     ngx_prom_poll_hello_t         hello;
     ngx_http_prom_poll_client_t  *client;
     ngx_http_prom_poll_worker_t  *worker;
@@ -441,24 +474,23 @@ ngx_http_prom_poll_scrape_wait(ngx_http_prom_poll_ctx_t *ctx)
 
     worker = ngx_http_prom_poll_worker();
 
+    if (ctx->hops >= NGX_HTTP_PROM_POLL_HOPS) {
+        ngx_prom_poll_wait(worker->zone, client->place);
+
+    } else if (ngx_prom_poll_await(worker->zone, client->place, &ctx->to)
+               != NGX_OK)
+    {
+        ngx_http_prom_poll_client_done(client);
+        return NGX_DECLINED;
+    }
+
     ctx->client = client;
     ngx_queue_insert_tail(&client->waits, &ctx->queue);
-
-    ngx_prom_poll_wait(worker->zone, client->place);
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
                    "prom poll: scrape of \"%V\" waits", &ctx->name);
 
-    if (ctx->hops >= NGX_HTTP_PROM_POLL_HOPS) {
-        return NGX_OK;
-    }
-
-    /* a poll that came between two looks has not seen that it is awaited */
-
-    state = ngx_prom_poll_find(worker->zone, &ctx->name, &worker->at,
-                               &ctx->to);
-
-    return (state == NGX_PROM_POLL_THERE) ? NGX_DECLINED : NGX_OK;
+    return NGX_OK;
 }
 
 
@@ -514,18 +546,10 @@ static ngx_int_t
 ngx_http_prom_poll_scrape_park(ngx_http_request_t *r,
     ngx_http_prom_poll_ctx_t *ctx)
 {
-    ngx_msec_t    spent;
     ngx_event_t  *rev;
 
     if (!ctx->timer.timer_set) {
-        ctx->timer.handler = ngx_http_prom_poll_scrape_late;
-        ctx->timer.data = ctx;
-        ctx->timer.log = r->connection->log;
-
-        spent = ngx_current_msec - ctx->start;
-
-        ngx_add_timer(&ctx->timer, (spent < ctx->timeout)
-                                   ? ctx->timeout - spent : 1);
+        ngx_http_prom_poll_deadline(ctx);
     }
 
     r->read_event_handler = ngx_http_test_reading;
@@ -560,6 +584,8 @@ ngx_http_prom_poll_waiting(ngx_str_t *name)
 
     ngx_http_prom_poll_scrape_leave(ctx);
     ngx_http_prom_poll_scrape_hand(ctx);
+
+    ngx_prom_poll_turn(ngx_http_prom_poll_worker()->zone, name, &ctx->turn);
 
     return ctx;
 }
@@ -665,43 +691,6 @@ ngx_http_prom_poll_fail(ngx_http_prom_poll_ctx_t *scrape,
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
-}
-
-
-static void
-ngx_http_prom_poll_scrape_late(ngx_event_t *ev)
-{
-    u_char                    *p;
-    const char                *what;
-    ngx_http_prom_poll_ctx_t  *ctx;
-    u_char                     reason[256];
-
-    ctx = ev->data;
-    ctx->late = 1;
-
-    if (ctx->client) {
-        what = "has not polled again";
-
-    } else if (!ctx->paired) {
-        what = "was given the scrape but has not answered";
-
-    } else {
-        what = "has not sent all of its answer";
-    }
-
-    p = ngx_snprintf(reason, sizeof(reason) - 1,
-                     "its client %s within the scrape timeout of %M", what,
-                     ctx->timeout / 1000);
-
-    if (ctx->timeout % 1000) {
-        p = ngx_snprintf(p, reason + sizeof(reason) - 1 - p, ".%03M",
-                         ctx->timeout % 1000);
-    }
-
-    p = ngx_snprintf(p, reason + sizeof(reason) - 1 - p, "s");
-    *p = '\0';
-
-    ngx_http_prom_poll_fail(ctx, NGX_PROM_POLL_FAIL_LATE, (char *) reason);
 }
 
 

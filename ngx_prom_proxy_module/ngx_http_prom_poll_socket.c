@@ -1,5 +1,5 @@
 /*
- * A worker's private socket, from its name to listen().
+ * A worker's private sockets, from their names to listen().
  */
 
 
@@ -10,25 +10,39 @@
 
 #define NGX_HTTP_PROM_POLL_BACKLOG  4096
 
-/* "SLOT-TAG", or with a dot until it can be dialled */
+/* "SLOT-TAG", "SLOT=TAG", or with a dot until it can be dialled */
 
 #define NGX_HTTP_PROM_POLL_FILE     (sizeof("255-00000000") - 1)
+
+#define ngx_http_prom_poll_socket_separator(type)                             \
+    (((type) == SOCK_STREAM) ? '-' : '=')
 
 
 static ngx_int_t ngx_http_prom_poll_socket_name(ngx_str_t *path,
     const ngx_prom_poll_at_t *at, u_char separator, struct sockaddr_un *sun);
-static ngx_int_t ngx_http_prom_poll_socket_bind(ngx_socket_t s,
+static ngx_int_t ngx_http_prom_poll_socket_bind(ngx_socket_t s, int type,
     struct sockaddr_un *named, struct sockaddr_un *sun, ngx_log_t *log);
 static ngx_int_t ngx_http_prom_poll_socket_parse(u_char *name, size_t len,
     ngx_prom_poll_at_t *at);
 static ngx_err_t ngx_http_prom_poll_socket_probe(struct sockaddr_un *sun);
+static ngx_err_t ngx_http_prom_poll_socket_dial(int type,
+    struct sockaddr_un *sun);
+
+
+/* what a worker does without until it has the socket */
+
+static const char  *ngx_http_prom_poll_socket_what[] = {
+    "polls are not served by this worker",
+    "no connection is moved to this worker"
+};
 
 
 ngx_int_t
 ngx_http_prom_poll_socket_address(ngx_str_t *path,
-    const ngx_prom_poll_at_t *at, struct sockaddr_un *sun)
+    const ngx_prom_poll_at_t *at, int type, struct sockaddr_un *sun)
 {
-    return ngx_http_prom_poll_socket_name(path, at, '-', sun);
+    return ngx_http_prom_poll_socket_name(path, at,
+                           ngx_http_prom_poll_socket_separator(type), sun);
 }
 
 
@@ -54,30 +68,34 @@ ngx_http_prom_poll_socket_name(ngx_str_t *path, const ngx_prom_poll_at_t *at,
 
 ngx_socket_t
 ngx_http_prom_poll_socket_open(ngx_str_t *path, const ngx_prom_poll_at_t *at,
-    struct sockaddr_un *sun, ngx_log_t *log)
+    int type, struct sockaddr_un *sun, ngx_log_t *log)
 {
-    ngx_socket_t        s;
-    struct sockaddr_un  unnamed;
+    const char          *what;
+    ngx_socket_t         s;
+    struct sockaddr_un   unnamed;
 
-    if (ngx_http_prom_poll_socket_name(path, at, '-', sun) != NGX_OK
+    what = ngx_http_prom_poll_socket_what[type != SOCK_STREAM];
+
+    if (ngx_http_prom_poll_socket_address(path, at, type, sun) != NGX_OK
         || ngx_http_prom_poll_socket_name(path, at, '.', &unnamed) != NGX_OK)
     {
         ngx_log_error(NGX_LOG_EMERG, log, 0,
-                      "polls are not served by this worker: the path \"%V\" "
-                      "is too long for a unix socket", path);
+                      "%s: the path \"%V\" is too long for a unix socket",
+                      what, path);
         return (ngx_socket_t) -1;
     }
 
-    s = ngx_socket(AF_UNIX, SOCK_STREAM, 0);
+    s = ngx_socket(AF_UNIX, type, 0);
 
     if (s == (ngx_socket_t) -1) {
         ngx_log_error(NGX_LOG_EMERG, log, ngx_socket_errno,
-                      "polls are not served by this worker yet: "
-                      ngx_socket_n " failed");
+                      "%s yet: " ngx_socket_n " failed", what);
         return s;
     }
 
-    if (ngx_http_prom_poll_socket_bind(s, sun, &unnamed, log) != NGX_OK) {
+    if (ngx_http_prom_poll_socket_bind(s, type, sun, &unnamed, log)
+        != NGX_OK)
+    {
 
         if (ngx_close_socket(s) == -1) {
             ngx_log_error(NGX_LOG_ALERT, log, ngx_socket_errno,
@@ -97,8 +115,8 @@ ngx_http_prom_poll_socket_open(ngx_str_t *path, const ngx_prom_poll_at_t *at,
  */
 
 static ngx_int_t
-ngx_http_prom_poll_socket_bind(ngx_socket_t s, struct sockaddr_un *named,
-    struct sockaddr_un *sun, ngx_log_t *log)
+ngx_http_prom_poll_socket_bind(ngx_socket_t s, int type,
+    struct sockaddr_un *named, struct sockaddr_un *sun, ngx_log_t *log)
 {
     ngx_err_t    err;
     ngx_uint_t   bound;
@@ -132,7 +150,7 @@ ngx_http_prom_poll_socket_bind(ngx_socket_t s, struct sockaddr_un *named,
 
     what = "listen()";
 
-    if (listen(s, NGX_HTTP_PROM_POLL_BACKLOG) == -1) {
+    if (type == SOCK_STREAM && listen(s, NGX_HTTP_PROM_POLL_BACKLOG) == -1) {
         goto failed;
     }
 
@@ -163,8 +181,9 @@ failed:
     }
 
     ngx_log_error(NGX_LOG_EMERG, log, err,
-                  "polls are not served by this worker yet: %s of \"%s\" "
-                  "failed", what, sun->sun_path);
+                  "%s yet: %s of \"%s\" failed",
+                  ngx_http_prom_poll_socket_what[type != SOCK_STREAM], what,
+                  sun->sun_path);
 
     return NGX_ERROR;
 }
@@ -230,7 +249,9 @@ ngx_http_prom_poll_socket_parse(u_char *name, size_t len,
 
     at->slot = n;
 
-    if (name[len - 9] != '-' && name[len - 9] != '.') {
+    if (name[len - 9] != '-' && name[len - 9] != '='
+        && name[len - 9] != '.')
+    {
         return NGX_DECLINED;
     }
 
@@ -251,10 +272,25 @@ ngx_http_prom_poll_socket_parse(u_char *name, size_t len,
 static ngx_err_t
 ngx_http_prom_poll_socket_probe(struct sockaddr_un *sun)
 {
+    ngx_err_t  err;
+
+    err = ngx_http_prom_poll_socket_dial(SOCK_STREAM, sun);
+
+    if (err == EPROTOTYPE) {
+        err = ngx_http_prom_poll_socket_dial(SOCK_DGRAM, sun);
+    }
+
+    return err;
+}
+
+
+static ngx_err_t
+ngx_http_prom_poll_socket_dial(int type, struct sockaddr_un *sun)
+{
     ngx_err_t     err;
     ngx_socket_t  s;
 
-    s = ngx_socket(AF_UNIX, SOCK_STREAM, 0);
+    s = ngx_socket(AF_UNIX, type, 0);
 
     if (s == (ngx_socket_t) -1) {
         return ngx_socket_errno;

@@ -1,5 +1,7 @@
 /*
- * The files of the workers' private sockets: "SLOT-TAG" in one directory.
+ * The files of the workers' private sockets, in one directory: "SLOT-TAG" of
+ * those that requests hop to, "SLOT=TAG" of those that connections are moved
+ * to, which are of the types SOCK_STREAM and SOCK_DGRAM.
  */
 
 
@@ -15,15 +17,16 @@
 /* the address of a worker's; NGX_ERROR if the path is too long for one */
 
 ngx_int_t ngx_http_prom_poll_socket_address(ngx_str_t *path,
-    const ngx_prom_poll_at_t *at, struct sockaddr_un *sun);
+    const ngx_prom_poll_at_t *at, int type, struct sockaddr_un *sun);
 
 /*
- * Makes a worker's, which listens; its address is in *sun.  Returns -1 with
+ * Makes a worker's, nonblocking; its address is in *sun.  Returns -1 with
  * the reason in the log.
  */
 
 ngx_socket_t ngx_http_prom_poll_socket_open(ngx_str_t *path,
-    const ngx_prom_poll_at_t *at, struct sockaddr_un *sun, ngx_log_t *log);
+    const ngx_prom_poll_at_t *at, int type, struct sockaddr_un *sun,
+    ngx_log_t *log);
 
 /*
  * Removes files that nobody listens on: those of an nginx that was killed

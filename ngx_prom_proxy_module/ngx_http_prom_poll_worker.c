@@ -1,6 +1,7 @@
 /*
  * Each worker serves http to the others on a private unix socket: what hops
- * here arrives as any request does, in the server of "prom_poll_worker".
+ * here arrives as any request does, in the server of "prom_poll_worker".  On
+ * another, of datagrams, it takes connections from them.
  *
  * The socket is none of cycle->listening: it belongs to one process, and goes
  * on accepting while that is shut down, until its last request has ended.
@@ -27,6 +28,7 @@ typedef struct {
     ngx_http_port_t                  port;
     ngx_http_in_addr_t               addr;
     struct sockaddr_un               sockaddr;
+    struct sockaddr_un               moves;
 
     ngx_event_t                      retry;
     ngx_event_t                      pause;
@@ -43,6 +45,9 @@ static ngx_int_t ngx_http_prom_poll_join(ngx_http_prom_poll_own_t *own,
 static void ngx_http_prom_poll_gone(const ngx_prom_poll_at_t *at, void *data);
 static ngx_int_t ngx_http_prom_poll_listen(ngx_http_prom_poll_own_t *own,
     ngx_log_t *log);
+static ngx_int_t ngx_http_prom_poll_listen_moves(
+    ngx_http_prom_poll_own_t *own, ngx_log_t *log);
+static void ngx_http_prom_poll_close_moves(ngx_http_prom_poll_own_t *own);
 static void ngx_http_prom_poll_accept(ngx_event_t *ev);
 static void ngx_http_prom_poll_init_connection(ngx_connection_t *c);
 static void ngx_http_prom_poll_resume(ngx_event_t *ev);
@@ -97,6 +102,7 @@ ngx_http_prom_poll_worker_init(ngx_cycle_t *cycle,
     }
 
     own->pmcf = pmcf;
+    own->worker.listening = cycle->listening;
     own->worker.zone = ((ngx_slab_pool_t *) pmcf->zone->shm.addr)->data;
 
     ngx_rbtree_init(&own->worker.clients, &own->worker.clients_sentinel,
@@ -199,6 +205,12 @@ ngx_http_prom_poll_join(ngx_http_prom_poll_own_t *own, ngx_log_t *log)
         return NGX_ERROR;
     }
 
+    /* without it, all goes by the first one */
+
+    if (ngx_http_prom_poll_listen_moves(own, log) == NGX_OK) {
+        ngx_http_prom_poll_move_room(worker);
+    }
+
     own->pmcf->worker = worker;
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, log, 0,
@@ -216,12 +228,34 @@ ngx_http_prom_poll_gone(const ngx_prom_poll_at_t *at, void *data)
 {
     ngx_http_prom_poll_own_t *own = data;
 
-    struct sockaddr_un  sun;
+    ngx_str_t           *path;
+    struct sockaddr_un   sun;
 
-    if (ngx_http_prom_poll_socket_address(&own->pmcf->path->name, at, &sun)
+    path = &own->pmcf->path->name;
+
+    if (ngx_http_prom_poll_socket_address(path, at, SOCK_STREAM, &sun)
         == NGX_OK)
     {
         (void) ngx_delete_file(sun.sun_path);
+    }
+
+    if (ngx_http_prom_poll_socket_address(path, at, SOCK_DGRAM, &sun)
+        == NGX_OK)
+    {
+        (void) ngx_delete_file(sun.sun_path);
+    }
+}
+
+
+void
+ngx_http_prom_poll_lost(ngx_prom_poll_at_t *at)
+{
+    ngx_http_prom_poll_worker_t  *worker;
+
+    worker = ngx_http_prom_poll_worker();
+
+    if (worker && ngx_prom_poll_zone_lost(worker->zone, at) == NGX_OK) {
+        ngx_http_prom_poll_gone(at, ngx_http_prom_poll_own);
     }
 }
 
@@ -235,7 +269,7 @@ ngx_http_prom_poll_listen(ngx_http_prom_poll_own_t *own, ngx_log_t *log)
     ngx_connection_t  *c;
 
     s = ngx_http_prom_poll_socket_open(&own->pmcf->path->name, &own->worker.at,
-                                       &own->sockaddr, log);
+                                       SOCK_STREAM, &own->sockaddr, log);
 
     if (s == (ngx_socket_t) -1) {
         return NGX_ERROR;
@@ -290,25 +324,95 @@ failed:
 }
 
 
-ngx_int_t
-ngx_http_prom_poll_address(ngx_prom_poll_at_t *at, ngx_addr_t *addr,
-    ngx_pool_t *pool)
+static ngx_int_t
+ngx_http_prom_poll_listen_moves(ngx_http_prom_poll_own_t *own, ngx_log_t *log)
 {
-    ngx_str_t           *path;
-    struct sockaddr_un  *sun;
+    ngx_event_t       *rev;
+    ngx_socket_t       s;
+    ngx_connection_t  *c;
+
+    s = ngx_http_prom_poll_socket_open(&own->pmcf->path->name, &own->worker.at,
+                                       SOCK_DGRAM, &own->moves, log);
+
+    if (s == (ngx_socket_t) -1) {
+        return NGX_ERROR;
+    }
+
+    c = ngx_get_connection(s, log);
+
+    if (c == NULL) {
+
+        if (ngx_close_socket(s) == -1) {
+            ngx_log_error(NGX_LOG_ALERT, log, ngx_socket_errno,
+                          ngx_close_socket_n " failed");
+        }
+
+        (void) ngx_delete_file(own->moves.sun_path);
+
+        return NGX_ERROR;
+    }
+
+    c->type = SOCK_DGRAM;
+    c->log = &own->listening.log;
+
+    rev = c->read;
+    rev->log = c->log;
+    rev->handler = ngx_http_prom_poll_moved;
+
+    own->worker.moves = c;
+
+    if (ngx_add_event(rev, NGX_READ_EVENT, 0) == NGX_ERROR) {
+        ngx_http_prom_poll_close_moves(own);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_prom_poll_close_moves(ngx_http_prom_poll_own_t *own)
+{
+    if (own->worker.moves == NULL) {
+        return;
+    }
+
+    (void) ngx_delete_file(own->moves.sun_path);
+
+    ngx_close_connection(own->worker.moves);
+
+    own->worker.moves = NULL;
+}
+
+
+ngx_int_t
+ngx_http_prom_poll_worker_sockaddr(ngx_prom_poll_at_t *at, int type,
+    struct sockaddr_un *sun)
+{
+    ngx_str_t  *path;
 
     if (ngx_http_prom_poll_own == NULL) {
         return NGX_ERROR;
     }
+
+    path = &ngx_http_prom_poll_own->pmcf->path->name;
+
+    return ngx_http_prom_poll_socket_address(path, at, type, sun);
+}
+
+
+ngx_int_t
+ngx_http_prom_poll_address(ngx_prom_poll_at_t *at, ngx_addr_t *addr,
+    ngx_pool_t *pool)
+{
+    struct sockaddr_un  *sun;
 
     sun = ngx_palloc(pool, sizeof(struct sockaddr_un));
     if (sun == NULL) {
         return NGX_ERROR;
     }
 
-    path = &ngx_http_prom_poll_own->pmcf->path->name;
-
-    if (ngx_http_prom_poll_socket_address(path, at, sun) != NGX_OK) {
+    if (ngx_http_prom_poll_worker_sockaddr(at, SOCK_STREAM, sun) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -390,6 +494,13 @@ ngx_http_prom_poll_shut(ngx_http_prom_poll_own_t *own)
 
     own->worker.leaving = 1;
 
+    if (own->worker.moves) {
+        /* nobody finds it from here on; who just has, is waited for */
+        ngx_http_prom_poll_move_room(&own->worker);
+        (void) ngx_delete_file(own->moves.sun_path);
+        ngx_http_prom_poll_moved_rest(own->worker.moves);
+    }
+
     ngx_http_prom_poll_release(&own->worker);
     ngx_http_prom_poll_spare(own);
 
@@ -430,7 +541,15 @@ ngx_http_prom_poll_spare(ngx_http_prom_poll_own_t *own)
 static void
 ngx_http_prom_poll_linger(ngx_event_t *ev)
 {
+    ngx_http_prom_poll_own_t  *own;
+
+    own = ev->data;
+
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, ev->log, 0, "prom poll worker lingers");
+
+    if (own->worker.moves) {
+        ngx_http_prom_poll_moved_rest(own->worker.moves);
+    }
 }
 
 
@@ -446,6 +565,8 @@ ngx_http_prom_poll_worker_exit(ngx_http_prom_poll_main_conf_t *pmcf)
     }
 
     (void) ngx_delete_file(ngx_http_prom_poll_own->sockaddr.sun_path);
+
+    ngx_http_prom_poll_close_moves(ngx_http_prom_poll_own);
 
     ngx_prom_poll_zone_leave(worker->zone, &worker->at);
 

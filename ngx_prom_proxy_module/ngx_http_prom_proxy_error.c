@@ -92,7 +92,9 @@ ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line)
         p = ngx_slprintf(p, last, "no target for \"");
         p = ngx_http_prom_proxy_error_path(p, last, &r->uri);
         p = ngx_slprintf(p, last, "\": a target's path is /NAME/ with a NAME "
-                                  "of the targets or the hosts file");
+                                  "of the targets or the hosts file%s",
+                         ngx_http_prom_proxy_poll_zone(r)
+                         ? ", or of a client that polls" : "");
     }
 
     line->len = p - line->data;

@@ -45,6 +45,7 @@ ngx_http_prom_proxy_poll(ngx_http_request_t *r, ngx_http_prom_proxy_ctx_t *ctx)
     hop->request = r;
     hop->kind = NGX_HTTP_PROM_POLL_SCRAPE;
     hop->name = ctx->route.name;
+    hop->start = ngx_current_msec;
     hop->to = worker->at;
 
     /* one that polls again soon is waited for here */
@@ -99,13 +100,7 @@ ngx_http_prom_proxy_poll(ngx_http_request_t *r, ngx_http_prom_proxy_ctx_t *ctx)
 void
 ngx_http_prom_proxy_poll_lost(ngx_http_prom_proxy_ctx_t *ctx)
 {
-    ngx_http_prom_poll_worker_t  *worker;
-
-    worker = ngx_http_prom_poll_worker();
-
-    if (worker) {
-        ngx_prom_poll_zone_lost(worker->zone, &ctx->poll);
-    }
+    ngx_http_prom_poll_lost(&ctx->poll);
 }
 
 

@@ -19,6 +19,7 @@ typedef struct {
 
 static ssize_t ngx_http_prom_stash_recv(ngx_connection_t *c, u_char *buf,
     size_t size);
+static ngx_http_prom_stash_t *ngx_http_prom_stash_find(ngx_connection_t *c);
 static void ngx_http_prom_stash_cleanup(void *data);
 
 
@@ -50,25 +51,33 @@ ngx_http_prom_stash(ngx_connection_t *c, u_char *data, size_t len)
 }
 
 
+void
+ngx_http_prom_stash_left(ngx_connection_t *c, ngx_str_t *left)
+{
+    ngx_http_prom_stash_t  *stash;
+
+    stash = ngx_http_prom_stash_find(c);
+
+    ngx_str_null(left);
+
+    if (stash) {
+        left->data = stash->pos;
+        left->len = stash->last - stash->pos;
+    }
+}
+
+
 static ssize_t
 ngx_http_prom_stash_recv(ngx_connection_t *c, u_char *buf, size_t size)
 {
     size_t                  n;
-    ngx_pool_cleanup_t     *cln;
     ngx_http_prom_stash_t  *stash;
 
-    for (cln = c->pool->cleanup; cln; cln = cln->next) {
+    stash = ngx_http_prom_stash_find(c);
 
-        if (cln->handler == ngx_http_prom_stash_cleanup) {
-            break;
-        }
-    }
-
-    if (cln == NULL) {
+    if (stash == NULL) {
         return NGX_ERROR;
     }
-
-    stash = cln->data;
 
     n = ngx_min(size, (size_t) (stash->last - stash->pos));
 
@@ -84,6 +93,24 @@ ngx_http_prom_stash_recv(ngx_connection_t *c, u_char *buf, size_t size)
     c->read->ready = 1;
 
     return n;
+}
+
+
+/* the last one: those before it are used up */
+
+static ngx_http_prom_stash_t *
+ngx_http_prom_stash_find(ngx_connection_t *c)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    for (cln = c->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler == ngx_http_prom_stash_cleanup) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
 }
 
 

@@ -20,5 +20,9 @@
 
 ngx_int_t ngx_http_prom_stash(ngx_connection_t *c, u_char *data, size_t len);
 
+/* those of them that http has not received yet */
+
+void ngx_http_prom_stash_left(ngx_connection_t *c, ngx_str_t *left);
+
 
 #endif /* _NGX_HTTP_PROM_STASH_H_INCLUDED_ */

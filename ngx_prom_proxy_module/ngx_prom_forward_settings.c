@@ -100,6 +100,10 @@ ngx_prom_forward_setting(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
     value = cf->args->elts;
     values = cf->args->nelts - 1;
 
+    if (values == 1 && ngx_strcmp(value[0].data, "include") == 0) {
+        return ngx_conf_include(cf, dummy, conf);
+    }
+
     for (setting = ngx_prom_forward_settings; setting->name.len; setting++) {
 
         if (setting->name.len != value[0].len

@@ -69,6 +69,7 @@ ngx_prom_poll_zone_join(ngx_prom_poll_zone_t *zone, ngx_prom_poll_at_t *at,
         }
 
         zone->slots[i].tag = zone->tag;
+        zone->slots[i].room = 0;
         zone->slots[i].started = started;
         zone->slots[i].pid = ngx_pid;
 
@@ -110,7 +111,7 @@ ngx_prom_poll_zone_leave(ngx_prom_poll_zone_t *zone,
 
 /* its connections were refused: it is no use to wait for the next to join */
 
-void
+ngx_int_t
 ngx_prom_poll_zone_lost(ngx_prom_poll_zone_t *zone,
     const ngx_prom_poll_at_t *at)
 {
@@ -120,11 +121,16 @@ ngx_prom_poll_zone_lost(ngx_prom_poll_zone_t *zone,
     slot = zone->slots[at->slot];
     ngx_prom_poll_unlock(zone);
 
-    if (slot.pid == ngx_pid || ngx_prom_poll_alive(&slot)) {
-        return;
+    if (slot.pid == ngx_pid
+        || slot.tag != at->tag
+        || ngx_prom_poll_alive(&slot))
+    {
+        return NGX_DECLINED;
     }
 
     ngx_prom_poll_zone_leave(zone, at);
+
+    return NGX_OK;
 }
 
 
@@ -141,6 +147,28 @@ ngx_prom_poll_zone_has(ngx_prom_poll_zone_t *zone,
     ngx_prom_poll_unlock(zone);
 
     return there;
+}
+
+
+void
+ngx_prom_poll_zone_set_room(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_at_t *own, ngx_uint_t room)
+{
+    if (zone->slots[own->slot].room != room) {
+        zone->slots[own->slot].room = room;
+    }
+}
+
+
+ngx_uint_t
+ngx_prom_poll_zone_room(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_at_t *at)
+{
+    ngx_prom_poll_slot_t  *slot;
+
+    slot = &zone->slots[at->slot];
+
+    return slot->pid && slot->tag == at->tag && slot->room;
 }
 
 
@@ -172,7 +200,10 @@ ngx_prom_poll_drop_slot(ngx_prom_poll_zone_t *zone, uint32_t slot)
                 polls += place->polls;
             }
 
-            client->gone = (polls == 0);
+            if (polls == 0) {
+                client->gone = NGX_PROM_POLL_LOST;
+                client->last = ngx_current_msec;
+            }
         }
 
         ngx_prom_poll_remove_place(zone, &cell->place);

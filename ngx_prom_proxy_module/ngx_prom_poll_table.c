@@ -291,7 +291,7 @@ ngx_prom_poll_add(ngx_prom_poll_zone_t *zone,
 
     /* no poll was held yet, so it isn't there */
 
-    cell->client.gone = 1;
+    cell->client.gone = NGX_PROM_POLL_AWAY;
     cell->client.last = ngx_current_msec;
     cell->client.since = ngx_prom_poll_time();
     cell->client.seen = cell->client.since;
@@ -452,7 +452,8 @@ void
 ngx_prom_poll_unpin(ngx_prom_poll_zone_t *zone, ngx_prom_poll_entry_t *client)
 {
     if (client->places == NULL) {
-        ngx_queue_insert_tail(client->gone ? &zone->gone : &zone->between,
+        ngx_queue_insert_tail((client->gone == NGX_PROM_POLL_AWAY)
+                              ? &zone->gone : &zone->between,
                               &client->queue);
     }
 }

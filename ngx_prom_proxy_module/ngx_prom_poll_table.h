@@ -47,13 +47,32 @@ struct ngx_prom_poll_text_s {
 };
 
 
+/* why there is no poll of a client's; it counts while that is so */
+
+typedef enum {
+    NGX_PROM_POLL_PRESENT = 0,              /* it polls again */
+    NGX_PROM_POLL_AWAY,                     /* its last poll broke off */
+    NGX_PROM_POLL_LOST                      /* that one's worker was killed */
+} ngx_prom_poll_gone_e;
+
+/* what a client does with the connection of a poll that was answered */
+
+typedef enum {
+    NGX_PROM_POLL_KEEPS = 0,
+    NGX_PROM_POLL_CLOSED,                   /* it did, and is away since */
+    NGX_PROM_POLL_CLOSES                    /* each time: this says nothing */
+} ngx_prom_poll_habit_e;
+
+
 typedef struct {
     uint8_t                  kind;
-    uint8_t                  gone;          /* its last poll broke off */
+    uint8_t                  gone;          /* ngx_prom_poll_gone_e */
+    uint8_t                  habit;         /* ngx_prom_poll_habit_e */
     uint32_t                 handed;
     ngx_msec_t               last;          /* poll's begin or end */
     uint64_t                 since;         /* ms, Unix time */
     uint64_t                 seen;
+    uint64_t                 turn;          /* of its last poll */
     ngx_prom_poll_text_t    *text;
     ngx_prom_poll_place_t   *places;
     ngx_rbtree_node_t        node;
@@ -85,6 +104,7 @@ typedef struct {
     ngx_pid_t                pid;           /* 0: the slot is free */
     uint64_t                 started;       /* as in /proc/PID/stat */
     uint32_t                 tag;
+    uint32_t                 room;          /* for others' connections */
 } ngx_prom_poll_slot_t;
 
 
@@ -94,6 +114,7 @@ struct ngx_prom_poll_zone_s {
 
     ngx_prom_poll_limits_t   limits;
     ngx_atomic_t             version;
+    uint64_t                 turn;          /* the last one, of any client */
 
     ngx_prom_poll_slot_t     slots[NGX_PROM_POLL_SLOTS];
     uint32_t                 tag;           /* the last one given */

@@ -13,6 +13,10 @@
 
 #define NGX_PROM_POLL_GRACE   30000
 
+/* so long one whose worker was killed is expected to poll again, in ms */
+
+#define NGX_PROM_POLL_BACK    5000
+
 /* clients that one call takes out */
 
 #define NGX_PROM_POLL_EXPIRE  32
@@ -21,6 +25,16 @@
 static ngx_prom_poll_state_e ngx_prom_poll_held_at(
     ngx_prom_poll_entry_t *client, const ngx_prom_poll_at_t *own,
     ngx_prom_poll_at_t *at);
+static ngx_prom_poll_state_e ngx_prom_poll_awaited_at(
+    ngx_prom_poll_entry_t *client, const ngx_prom_poll_at_t *own,
+    ngx_prom_poll_at_t *at);
+static void ngx_prom_poll_held(ngx_prom_poll_zone_t *zone,
+    ngx_prom_poll_place_t *place);
+static ngx_prom_poll_entry_t *ngx_prom_poll_since(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_turn_t *turn);
+static void ngx_prom_poll_leaves(ngx_prom_poll_zone_t *zone,
+    ngx_prom_poll_entry_t *client);
+static ngx_uint_t ngx_prom_poll_away(ngx_prom_poll_entry_t *client);
 static ngx_prom_poll_entry_t *ngx_prom_poll_make(ngx_prom_poll_zone_t *zone,
     const ngx_prom_poll_hello_t *hello, ngx_int_t *rc);
 static ngx_uint_t ngx_prom_poll_evict(ngx_prom_poll_zone_t *zone);
@@ -66,7 +80,7 @@ ngx_prom_poll_find(ngx_prom_poll_zone_t *zone, const ngx_str_t *name,
         state = ngx_prom_poll_held_at(client, own, at);
 
         if (state == NGX_PROM_POLL_ABSENT
-            && !client->gone
+            && !ngx_prom_poll_away(client)
             && !ngx_prom_poll_expired(zone, client))
         {
             state = NGX_PROM_POLL_BETWEEN;
@@ -111,30 +125,43 @@ ngx_prom_poll_find_wait(ngx_prom_poll_zone_t *zone, const ngx_str_t *name,
     const ngx_prom_poll_at_t *own, ngx_prom_poll_at_t *at)
 {
     ngx_prom_poll_entry_t  *client;
-    ngx_prom_poll_place_t  *place;
     ngx_prom_poll_state_e   state;
 
     ngx_prom_poll_lock(zone);
 
-    state = NGX_PROM_POLL_ABSENT;
     client = ngx_prom_poll_lookup(zone, name);
 
-    for (place = client ? client->places : NULL; place; place = place->next) {
+    state = client ? ngx_prom_poll_awaited_at(client, own, at)
+                   : NGX_PROM_POLL_ABSENT;
+
+    ngx_prom_poll_unlock(zone);
+
+    return state;
+}
+
+
+static ngx_prom_poll_state_e
+ngx_prom_poll_awaited_at(ngx_prom_poll_entry_t *client,
+    const ngx_prom_poll_at_t *own, ngx_prom_poll_at_t *at)
+{
+    ngx_prom_poll_place_t  *place;
+    ngx_prom_poll_state_e   state;
+
+    state = NGX_PROM_POLL_ABSENT;
+
+    for (place = client->places; place; place = place->next) {
 
         if (place->waits == 0) {
             continue;
         }
 
         if (place->at.slot == own->slot && place->at.tag == own->tag) {
-            state = NGX_PROM_POLL_HERE;
-            break;
+            return NGX_PROM_POLL_HERE;
         }
 
         *at = place->at;
         state = NGX_PROM_POLL_THERE;
     }
-
-    ngx_prom_poll_unlock(zone);
 
     return state;
 }
@@ -205,6 +232,10 @@ ngx_prom_poll_enter(ngx_prom_poll_zone_t *zone, const ngx_prom_poll_at_t *own,
     }
 
 found:
+
+    if (hello->kept) {
+        client->habit = NGX_PROM_POLL_KEEPS;
+    }
 
     place->refs++;
     *rc = NGX_OK;
@@ -291,23 +322,58 @@ ngx_prom_poll_exit(ngx_prom_poll_zone_t *zone, ngx_prom_poll_place_t *place)
 void
 ngx_prom_poll_hold(ngx_prom_poll_zone_t *zone, ngx_prom_poll_place_t *place)
 {
-    ngx_prom_poll_entry_t  *client;
+    ngx_prom_poll_lock(zone);
+
+    ngx_prom_poll_held(zone, place);
+
+    ngx_prom_poll_unlock(zone);
+}
+
+
+ngx_int_t
+ngx_prom_poll_offer(ngx_prom_poll_zone_t *zone, ngx_prom_poll_place_t *place,
+    ngx_prom_poll_at_t *at)
+{
+    ngx_int_t  rc;
 
     ngx_prom_poll_lock(zone);
 
-    client = place->client;
+    rc = NGX_DECLINED;
 
-    if (client->gone || ngx_prom_poll_expired(zone, client)) {
-        client->since = ngx_prom_poll_time();
-        client->gone = 0;
+    if (ngx_prom_poll_awaited_at(place->client, &place->at, at)
+        != NGX_PROM_POLL_THERE)
+    {
+        ngx_prom_poll_held(zone, place);
+        rc = NGX_OK;
     }
 
+    ngx_prom_poll_unlock(zone);
+
+    return rc;
+}
+
+
+static void
+ngx_prom_poll_held(ngx_prom_poll_zone_t *zone, ngx_prom_poll_place_t *place)
+{
+    ngx_prom_poll_entry_t  *client;
+
+    client = place->client;
+
+    if (ngx_prom_poll_away(client) || ngx_prom_poll_expired(zone, client)) {
+        client->since = ngx_prom_poll_time();
+    }
+
+    if (client->habit == NGX_PROM_POLL_CLOSED) {
+        client->habit = NGX_PROM_POLL_CLOSES;
+    }
+
+    client->gone = NGX_PROM_POLL_PRESENT;
+    client->turn = ++zone->turn;
     client->last = ngx_current_msec;
     client->seen = ngx_prom_poll_time();
 
     place->polls++;
-
-    ngx_prom_poll_unlock(zone);
 }
 
 
@@ -333,7 +399,8 @@ ngx_prom_poll_unhold(ngx_prom_poll_zone_t *zone, ngx_prom_poll_place_t *place,
 
     client->gone = (end == NGX_PROM_POLL_GONE
                     && ngx_prom_poll_held_at(client, &place->at, &at)
-                       == NGX_PROM_POLL_ABSENT);
+                       == NGX_PROM_POLL_ABSENT)
+                   ? NGX_PROM_POLL_AWAY : NGX_PROM_POLL_PRESENT;
 
     ngx_prom_poll_unlock(zone);
 }
@@ -350,6 +417,29 @@ ngx_prom_poll_wait(ngx_prom_poll_zone_t *zone, ngx_prom_poll_place_t *place)
 }
 
 
+ngx_int_t
+ngx_prom_poll_await(ngx_prom_poll_zone_t *zone, ngx_prom_poll_place_t *place,
+    ngx_prom_poll_at_t *at)
+{
+    ngx_int_t  rc;
+
+    ngx_prom_poll_lock(zone);
+
+    rc = NGX_DECLINED;
+
+    if (ngx_prom_poll_held_at(place->client, &place->at, at)
+        != NGX_PROM_POLL_THERE)
+    {
+        place->waits++;
+        rc = NGX_OK;
+    }
+
+    ngx_prom_poll_unlock(zone);
+
+    return rc;
+}
+
+
 void
 ngx_prom_poll_unwait(ngx_prom_poll_zone_t *zone, ngx_prom_poll_place_t *place)
 {
@@ -358,6 +448,127 @@ ngx_prom_poll_unwait(ngx_prom_poll_zone_t *zone, ngx_prom_poll_place_t *place)
     place->waits--;
 
     ngx_prom_poll_unlock(zone);
+}
+
+
+void
+ngx_prom_poll_turn(ngx_prom_poll_zone_t *zone, const ngx_str_t *name,
+    ngx_prom_poll_turn_t *turn)
+{
+    ngx_prom_poll_entry_t  *client;
+
+    ngx_prom_poll_lock(zone);
+
+    client = ngx_prom_poll_lookup(zone, name);
+
+    turn->client = client;
+    turn->turn = client ? client->turn : 0;
+
+    ngx_prom_poll_unlock(zone);
+}
+
+
+void
+ngx_prom_poll_closed(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_turn_t *turn)
+{
+    ngx_prom_poll_entry_t  *client;
+
+    ngx_prom_poll_lock(zone);
+
+    client = ngx_prom_poll_since(zone, turn);
+
+    if (client && client->habit != NGX_PROM_POLL_CLOSES) {
+        client->habit = NGX_PROM_POLL_CLOSED;
+        ngx_prom_poll_leaves(zone, client);
+    }
+
+    ngx_prom_poll_unlock(zone);
+}
+
+
+void
+ngx_prom_poll_late(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_turn_t *turn)
+{
+    ngx_prom_poll_entry_t  *client;
+
+    ngx_prom_poll_lock(zone);
+
+    client = ngx_prom_poll_since(zone, turn);
+
+    if (client) {
+        ngx_prom_poll_leaves(zone, client);
+    }
+
+    ngx_prom_poll_unlock(zone);
+}
+
+
+/*
+ * The client if it has not polled since.  Its cell may be another's by now,
+ * but no two polls have the same turn.
+ */
+
+static ngx_prom_poll_entry_t *
+ngx_prom_poll_since(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_turn_t *turn)
+{
+    ngx_prom_poll_at_t      own, at;
+    ngx_prom_poll_entry_t  *client;
+
+    client = turn->client;
+
+    if (client == NULL
+        || client->kind != NGX_PROM_POLL_CLIENT
+        || client->turn != turn->turn
+        || turn->turn == 0)
+    {
+        return NULL;
+    }
+
+    /* an older one may be held still, anywhere */
+
+    ngx_memzero(&own, sizeof(ngx_prom_poll_at_t));
+
+    if (ngx_prom_poll_held_at(client, &own, &at) != NGX_PROM_POLL_ABSENT) {
+        return NULL;
+    }
+
+    return client;
+}
+
+
+static void
+ngx_prom_poll_leaves(ngx_prom_poll_zone_t *zone,
+    ngx_prom_poll_entry_t *client)
+{
+    /* it may be in the wrong queue then */
+
+    ngx_prom_poll_pin(client);
+
+    client->gone = NGX_PROM_POLL_AWAY;
+
+    ngx_prom_poll_unpin(zone, client);
+}
+
+
+/* true once it isn't expected to poll again */
+
+static ngx_uint_t
+ngx_prom_poll_away(ngx_prom_poll_entry_t *client)
+{
+    switch (client->gone) {
+
+    case NGX_PROM_POLL_AWAY:
+        return 1;
+
+    case NGX_PROM_POLL_LOST:
+        return ngx_current_msec - client->last > NGX_PROM_POLL_BACK;
+
+    default: /* NGX_PROM_POLL_PRESENT */
+        return 0;
+    }
 }
 
 
@@ -525,7 +736,7 @@ ngx_prom_poll_copy(ngx_prom_poll_entry_t *client,
     copy->since = client->since;
     copy->seen = client->seen;
     copy->handed = client->handed;
-    copy->gone = client->gone;
+    copy->gone = ngx_prom_poll_away(client);
     copy->polls = 0;
 
     for (place = client->places; place; place = place->next) {

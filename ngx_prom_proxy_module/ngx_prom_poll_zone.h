@@ -60,7 +60,17 @@ typedef struct {
     ngx_str_t            name;        /* lower case */
     ngx_str_t            address;     /* that it polls from, as text */
     ngx_str_t            labels;      /* "name\0value\0"... */
+    ngx_uint_t           kept;        /* the connection has had another one
+                                         that was answered */
 } ngx_prom_poll_hello_t;
+
+
+/* the last poll of a client, for a look whether there was one since */
+
+typedef struct {
+    void                *client;
+    uint64_t             turn;
+} ngx_prom_poll_turn_t;
 
 
 typedef struct {
@@ -103,6 +113,7 @@ typedef struct {
     ngx_atomic_t         duration[NGX_PROM_POLL_PATHS];       /* sum, ms */
     ngx_atomic_t         fails[NGX_PROM_POLL_FAILS];
     ngx_atomic_t         hops;        /* requests passed between workers */
+    ngx_atomic_t         moves;       /* connections, likewise */
     ngx_atomic_t         bytes;       /* of bodies that scrapers got */
     ngx_atomic_t         refused;     /* polls: limits and identity */
 } ngx_prom_poll_counters_t;
@@ -142,14 +153,27 @@ ngx_int_t ngx_prom_poll_zone_join(ngx_prom_poll_zone_t *zone,
 void ngx_prom_poll_zone_leave(ngx_prom_poll_zone_t *zone,
     const ngx_prom_poll_at_t *at);
 
-/* frees the slot of another worker if its process is gone */
+/*
+ * Frees the slot of another worker if its process is gone.  Returns NGX_OK if
+ * so, for its files to be removed, or NGX_DECLINED.
+ */
 
-void ngx_prom_poll_zone_lost(ngx_prom_poll_zone_t *zone,
+ngx_int_t ngx_prom_poll_zone_lost(ngx_prom_poll_zone_t *zone,
     const ngx_prom_poll_at_t *at);
 
 /* true while the worker is there */
 
 ngx_uint_t ngx_prom_poll_zone_has(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_at_t *at);
+
+/*
+ * Whether a worker takes connections that others have accepted: it says so
+ * itself, and is asked without the lock.
+ */
+
+void ngx_prom_poll_zone_set_room(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_at_t *own, ngx_uint_t room);
+ngx_uint_t ngx_prom_poll_zone_room(ngx_prom_poll_zone_t *zone,
     const ngx_prom_poll_at_t *at);
 
 /*
@@ -188,12 +212,40 @@ void ngx_prom_poll_exit(ngx_prom_poll_zone_t *zone,
 
 void ngx_prom_poll_hold(ngx_prom_poll_zone_t *zone,
     ngx_prom_poll_place_t *place);
+
+/*
+ * The same, unless what it is for is at other workers alone: NGX_DECLINED
+ * then, and *at is one of these.  Of a poll and a scrape that arrive at two
+ * workers at once, one goes to the other.
+ */
+
+ngx_int_t ngx_prom_poll_offer(ngx_prom_poll_zone_t *zone,
+    ngx_prom_poll_place_t *place, ngx_prom_poll_at_t *at);
+ngx_int_t ngx_prom_poll_await(ngx_prom_poll_zone_t *zone,
+    ngx_prom_poll_place_t *place, ngx_prom_poll_at_t *at);
+
 void ngx_prom_poll_unhold(ngx_prom_poll_zone_t *zone,
     ngx_prom_poll_place_t *place, ngx_prom_poll_end_e end);
 void ngx_prom_poll_wait(ngx_prom_poll_zone_t *zone,
     ngx_prom_poll_place_t *place);
 void ngx_prom_poll_unwait(ngx_prom_poll_zone_t *zone,
     ngx_prom_poll_place_t *place);
+
+/* the last poll of a client; turn->client is NULL if there was none */
+
+void ngx_prom_poll_turn(ngx_prom_poll_zone_t *zone, const ngx_str_t *name,
+    ngx_prom_poll_turn_t *turn);
+
+/*
+ * The client is gone unless it has polled since: it has closed the connection
+ * of that poll, which was answered, or has not pushed in time.  One that polls
+ * by a new connection each time closes all of them.
+ */
+
+void ngx_prom_poll_closed(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_turn_t *turn);
+void ngx_prom_poll_late(ngx_prom_poll_zone_t *zone,
+    const ngx_prom_poll_turn_t *turn);
 
 
 /* a copy of a client, for pages */

@@ -77,6 +77,12 @@ static access_t *files_load(const files_t *files, FILE *told);
 static void files_look(const char *path, files_id_t *id);
 static int files_take_hosts(files_t *files, char *reason, size_t size);
 static int files_take_authorities(files_t *files, char *reason, size_t size);
+static int files_take(files_t *files, files_e which, char *reason,
+    size_t size);
+static copy_t *files_copy(files_t *files, files_e which);
+static int files_check_hosts(files_t *files, FILE *told);
+static int files_check_authorities(files_t *files, FILE *told);
+static int files_commit(copy_t *copy, int same, FILE *told);
 static int files_missing(const char *path);
 static void files_mistaken(files_t *files, files_e which, char *told,
     char *reason, size_t size);
@@ -86,7 +92,6 @@ static void files_not_loaded(const char *text, char *reason, size_t size);
 static void files_told(files_t *files, const access_t *access, char *text);
 static int files_remove_line(files_t *files, const char *name, char *reason,
     size_t size);
-static uint32_t files_line(const ngx_prom_hosts_t *hosts, const char *name);
 static int files_cut(char *text, size_t *len, uint32_t line);
 
 
@@ -330,24 +335,16 @@ files_look(const char *path, files_id_t *id)
 }
 
 
-/* returns 1 if there is something new in it, 0 if not, -1 with a reason */
+/* these return 1 if there is something new, 0 if not, -1 with a reason */
 
 static int
 files_take_hosts(files_t *files, char *reason, size_t size)
 {
-    int            rc;
-    char          *text;
-    FILE          *told;
-    size_t         len;
-    const char    *path;
-    hosts_file_t  *file;
-
-    path = files->files[FILES_HOSTS].path;
-
     /* none there, and none in use */
 
-    if (files_missing(path) && files_missing(copy_current(&files->hosts))) {
-
+    if (files_missing(files->files[FILES_HOSTS].path)
+        && files_missing(copy_current(&files->hosts)))
+    {
         if (board_is_failed(files->board)) {
             board_loaded(files->board, 0);
         }
@@ -357,6 +354,35 @@ files_take_hosts(files_t *files, char *reason, size_t size)
         return 0;
     }
 
+    return files_take(files, FILES_HOSTS, reason, size);
+}
+
+
+static int
+files_take_authorities(files_t *files, char *reason, size_t size)
+{
+    struct stat  st;
+
+    if (files_missing(files->files[FILES_AUTHORITIES].path)
+        && (stat(copy_current(&files->authorities), &st) == -1
+            || st.st_size == 0))
+    {
+        return 0;
+    }
+
+    return files_take(files, FILES_AUTHORITIES, reason, size);
+}
+
+
+static int
+files_take(files_t *files, files_e which, char *reason, size_t size)
+{
+    int      rc;
+    char    *text;
+    FILE    *told;
+    copy_t  *copy;
+    size_t   len;
+
     told = open_memstream(&text, &len);
 
     if (told == NULL) {
@@ -364,39 +390,64 @@ files_take_hosts(files_t *files, char *reason, size_t size)
         return -1;
     }
 
-    rc = -1;
-    file = NULL;
+    copy = files_copy(files, which);
+    rc = copy_file(copy, files->files[which].path, told);
 
-    if (copy_file(&files->hosts, path, told) == -1) {
-        goto done;
+    if (rc == 0) {
+        rc = which == FILES_HOSTS ? files_check_hosts(files, told)
+                                  : files_check_authorities(files, told);
     }
+
+    fclose(told);
+
+    if (rc == -1) {
+        files_mistaken(files, which, text, reason, size);
+
+    } else {
+        files->files[which].mistaken = 0;
+    }
+
+    copy_discard(copy);
+    free(text);
+
+    return rc;
+}
+
+
+static copy_t *
+files_copy(files_t *files, files_e which)
+{
+    return which == FILES_HOSTS ? &files->hosts : &files->authorities;
+}
+
+
+/* these return 1 if what is new was committed, 0 if nothing is, or tell why */
+
+static int
+files_check_hosts(files_t *files, FILE *told)
+{
+    int            rc;
+    hosts_file_t  *file;
 
     file = hosts_file_load(copy_next(&files->hosts),
                            files->files[FILES_TARGETS].path, told);
 
-    if (file == NULL
-        || hosts_file_shared(file, files->files[FILES_KEYS].path))
-    {
-        goto done;
+    if (file == NULL) {
+        return -1;
     }
 
-    rc = !copy_same(&files->hosts);
+    rc = hosts_file_shared(file, files->files[FILES_KEYS].path)
+         ? -1
+         : files_commit(&files->hosts, copy_same(&files->hosts), told);
 
-    if (rc && copy_commit(&files->hosts) == -1) {
-        fprintf(told, "%s: %s\n", files->hosts.path, strerror(errno));
-        rc = -1;
-        goto done;
-    }
-
-    if (rc) {
+    if (rc == 1) {
         files->changed = 1;
 
-    } else if (files->files[FILES_HOSTS].mistaken) {
-        log_line("%s is right again; hosts: %u", path,
+    } else if (rc == 0 && files->files[FILES_HOSTS].mistaken) {
+        log_line("%s is right again; hosts: %u",
+                 files->files[FILES_HOSTS].path,
                  hosts_file_hosts(file)->count);
     }
-
-    files->files[FILES_HOSTS].mistaken = 0;
 
     /* what has changed is in use once it was loaded */
 
@@ -404,97 +455,52 @@ files_take_hosts(files_t *files, char *reason, size_t size)
         board_loaded(files->board, hosts_file_hosts(file)->count);
     }
 
-done:
-
-    if (file) {
-        hosts_file_free(file);
-    }
-
-    fclose(told);
-
-    if (rc == -1) {
-        files_mistaken(files, FILES_HOSTS, text, reason, size);
-        board_failed(files->board, reason);
-    }
-
-    copy_discard(&files->hosts);
-    free(text);
+    hosts_file_free(file);
 
     return rc;
 }
 
 
 static int
-files_take_authorities(files_t *files, char *reason, size_t size)
+files_check_authorities(files_t *files, FILE *told)
 {
     int           rc;
-    char         *text;
-    FILE         *told;
-    size_t        len;
-    const char   *path;
-    struct stat   st;
     keys_file_t  *keys;
-
-    path = files->files[FILES_AUTHORITIES].path;
-
-    if (files_missing(path)
-        && (stat(copy_current(&files->authorities), &st) == -1
-            || st.st_size == 0))
-    {
-        return 0;
-    }
-
-    told = open_memstream(&text, &len);
-
-    if (told == NULL) {
-        snprintf(reason, size, "out of memory");
-        return -1;
-    }
-
-    rc = -1;
-    keys = NULL;
-
-    if (copy_file(&files->authorities, path, told) == -1) {
-        goto done;
-    }
 
     keys = keys_file_load(copy_next(&files->authorities), told);
 
     if (keys == NULL) {
-        goto done;
+        return -1;
     }
 
-    rc = !copy_same_keys(&files->authorities);
+    rc = files_commit(&files->authorities,
+                      copy_same_keys(&files->authorities), told);
 
-    if (rc && copy_commit(&files->authorities) == -1) {
-        fprintf(told, "%s: %s\n", files->authorities.path, strerror(errno));
-        rc = -1;
-        goto done;
-    }
-
-    if (rc || files->files[FILES_AUTHORITIES].mistaken) {
-        log_line("%s %s; keys that sign certificates: %zu", path,
+    if (rc == 1 || (rc == 0 && files->files[FILES_AUTHORITIES].mistaken)) {
+        log_line("%s %s; keys that sign certificates: %zu",
+                 files->files[FILES_AUTHORITIES].path,
                  rc ? "read again" : "is right again", keys->count);
     }
 
-    files->files[FILES_AUTHORITIES].mistaken = 0;
-
-done:
-
-    if (keys) {
-        keys_file_free(keys);
-    }
-
-    fclose(told);
-
-    if (rc == -1) {
-        files_mistaken(files, FILES_AUTHORITIES, text, reason, size);
-    }
-
-    copy_discard(&files->authorities);
-    free(text);
+    keys_file_free(keys);
 
     return rc;
+}
+
+
+static int
+files_commit(copy_t *copy, int same, FILE *told)
+{
+    if (same) {
+        return 0;
+    }
+
+    if (copy_commit(copy) == -1) {
+        fprintf(told, "%s: %s\n", copy->path, strerror(errno));
+        return -1;
+    }
+
+    return 1;
 }
 
 
@@ -521,8 +527,7 @@ files_mistaken(files_t *files, files_e which, char *told, char *reason,
     const char  *new, *path;
 
     path = files->files[which].path;
-    new = copy_next(which == FILES_HOSTS ? &files->hosts
-                                         : &files->authorities);
+    new = copy_next(files_copy(files, which));
     n = strlen(new);
 
     snprintf(reason, size, "%s: cannot be read", path);
@@ -544,6 +549,10 @@ files_mistaken(files_t *files, files_e which, char *told, char *reason,
     log_line("%s not taken; %s", path,
              which == FILES_HOSTS ? "hosts stay as they are"
                                   : "the keys in use stay as they are");
+
+    if (which == FILES_HOSTS) {
+        board_failed(files->board, reason);
+    }
 }
 
 
@@ -703,11 +712,11 @@ files_remove(files_t *files, const char *name, char *reason, size_t size)
 static int
 files_remove_line(files_t *files, const char *name, char *reason, size_t size)
 {
-    int            rc;
-    char          *text;
-    size_t         len;
-    uint32_t       line;
-    hosts_file_t  *file;
+    int                     rc;
+    char                   *text;
+    size_t                  len;
+    hosts_file_t           *file;
+    const ngx_prom_host_t  *host;
 
     /* that is not what is loaded where it could not be as yet */
 
@@ -725,10 +734,10 @@ files_remove_line(files_t *files, const char *name, char *reason, size_t size)
         return -1;
     }
 
-    line = files_line(hosts_file_hosts(file), name);
+    host = ngx_prom_hosts_find(hosts_file_hosts(file), name, strlen(name));
     rc = 0;
 
-    if (line && files_cut(text, &len, line)) {
+    if (host && files_cut(text, &len, host->line)) {
         rc = copy_write(&files->hosts, text, len) == 0
              && copy_commit(&files->hosts) == 0 ? 1 : -1;
     }
@@ -742,28 +751,6 @@ files_remove_line(files_t *files, const char *name, char *reason, size_t size)
     free(text);
 
     return rc;
-}
-
-
-/* 0 if it isn't there */
-
-static uint32_t
-files_line(const ngx_prom_hosts_t *hosts, const char *name)
-{
-    uint32_t                i;
-    const ngx_prom_host_t  *host;
-
-    for (i = 0; i < hosts->count; i++) {
-        host = &hosts->hosts[i];
-
-        if (host->name.len == strlen(name)
-            && memcmp(host->name.data, name, host->name.len) == 0)
-        {
-            return host->line;
-        }
-    }
-
-    return 0;
 }
 
 

@@ -124,6 +124,94 @@ says('a scrape that waits is found, and only that', <<'END');
     findwait 1 c1 -> absent
 END
 
+says('of a poll and a scrape at two workers, one goes to the other', <<'END');
+    join 0
+    join 1
+    enter 0 c1
+    enter 1 c1
+    offer 0 c1 -> here
+    await 1 c1 -> there 0
+    find 1 c1 -> there 0
+    findwait 0 c1 -> absent
+    unhold 0 c1 answered
+    await 1 c1 -> here
+    offer 0 c1 -> there 1
+    find 1 c1 -> between
+    await 0 c1 -> here
+    offer 0 c1 -> here
+END
+
+says('one that closed its answered poll is absent, at once', <<'END');
+    join 0
+    join 1
+    enter 0 c1
+    hold 0 c1
+    turn 0 c1
+    closed
+    find 0 c1 -> here
+    unhold 0 c1 answered
+    find 0 c1 -> between
+    closed
+    find 0 c1 -> absent
+    exit 0 c1
+    find 0 c1 -> absent
+    check -> check ok
+    enter 1 c1
+    hold 1 c1
+    unhold 1 c1 answered
+    closed
+    find 0 c1 -> between
+    exit 1 c1
+    check -> check ok
+END
+
+says('but not one that closes each', <<'END');
+    join 0
+    enter 0 c1
+    hold 0 c1
+    turn 0 c1
+    unhold 0 c1 answered
+    closed
+    find 0 c1 -> absent
+    hold 0 c1
+    turn 0 c1
+    unhold 0 c1 answered
+    closed
+    find 0 c1 -> between
+    late
+    find 0 c1 -> absent
+    keeps 0 c1
+    hold 0 c1
+    turn 0 c1
+    unhold 0 c1 answered
+    exit 0 c1
+    find 0 c1 -> between
+    closed
+    find 0 c1 -> absent
+    check -> check ok
+END
+
+says('a client that is another by now stays', <<'END',
+    join 0
+    enter 0 c1
+    hold 0 c1
+    turn 0 c1
+    unhold 0 c1 answered
+    exit 0 c1
+    time 30001
+    enter 0 c2
+    hold 0 c2
+    unhold 0 c2 answered
+    exit 0 c2
+    find 0 c1 -> absent
+    closed
+    late
+    find 0 c2 -> between
+    turn 0 c3
+    closed
+END
+    'zone 40 1 300000');
+
 says('what a client says of itself, and since when it is there', <<'END');
     join 0
     enter 0 b 192.0.2.7 a=1,b=2,
@@ -237,7 +325,7 @@ says('with no memory left at all', <<"END",
 END
     'zone 24 100 300000');
 
-says('a worker that leaves or was killed takes its polls along', <<'END');
+says('a worker that was killed takes its polls along, which come back', <<'END');
     join 0
     join 1
     join 2
@@ -255,15 +343,22 @@ says('a worker that leaves or was killed takes its polls along', <<'END');
     join 3 -> gone 1
     has 1 -> has 0
     find 3 a -> there 0
-    find 3 b -> absent
+    find 3 b -> between
     find 3 c -> there 2
+    time 5000
+    find 3 b -> between
+    time 1
+    find 3 b -> absent
     leave 2
     has 2 -> has 0
-    find 3 c -> absent
+    find 3 c -> between
     findwait 3 c -> absent
     kill 0
     join 4 -> gone 0
+    find 3 a -> between
+    time 5001
     find 3 a -> absent
+    check -> check ok
 END
 
 
@@ -287,6 +382,8 @@ says('a worker killed at it leaves what the next can use', <<"END",
     step enter 0 held 192.0.2.1 ${\('l=' . 'v' x 300 . ',')} -> step ok
     step enter 0 gone -> step ok
     step hold 0 held -> step ok
+    step offer 0 held -> step ok
+    step await 1 held -> step ok
     step unhold 0 once gone -> step ok
     step exit 0 once -> step ok
     step exit 0 held -> step ok

@@ -126,10 +126,12 @@ like(slurp('debian/changelog'), qr/\A\S+ \(\Q$version\E\)/,
     'the package has the version of the module');
 
 
-# where a directive is allowed
+# where a directive is allowed; one name may be several modules'
 
-my %context = (MAIN => 'http', SRV => 'server', LOC => 'location',
-    UPS => 'upstream');
+my %context = (MAIN => 'main', HTTP_MAIN => 'http', HTTP_SRV => 'server',
+    HTTP_LOC => 'location', HTTP_UPS => 'upstream', STREAM_MAIN => 'stream',
+    STREAM_SRV => 'stream server', STREAM_UPS => 'stream upstream');
+my %allowed;
 
 for my $file (@c) {
     my $text = slurp($file);
@@ -137,14 +139,17 @@ for my $file (@c) {
     while ($text =~ /^    \{ ngx_string\("(prom_\w+)"\),\n\s+(NGX_.*?),$/msg) {
         my ($name, $flags) = ($1, $2);
 
-        my @code = sort map { $context{$_} }
-            $flags =~ /NGX_HTTP_(MAIN|SRV|LOC|UPS)_CONF/g;
-        my ($cell) = slurp('docs/module.md')
-            =~ /^### `\Q$name\E`\n.*?^\| \*\*Context\*\* \| (.*?) \|$/ms;
-
-        is_deeply([ sort split /, /, ($cell // '') =~ s/`//gr ], \@code,
-            "docs/module.md has the contexts of $name");
+        push @{ $allowed{$name} }, map { $context{$_} }
+            $flags =~ /\bNGX_((?:(?:HTTP|STREAM)_)?(?:MAIN|SRV|LOC|UPS))_CONF/g;
     }
+}
+
+for my $name (sort keys %allowed) {
+    my ($cell) = map { slurp($_)
+        =~ /^### `\Q$name\E`\n.*?^\| \*\*Context\*\* \| (.*?) \|$/ms } @pages;
+
+    is_deeply([ sort split /, /, ($cell // '') =~ s/`//gr ],
+        [ sort @{ $allowed{$name} } ], "docs have the contexts of $name");
 }
 
 # own metrics, and their types; a long name is in two pieces

@@ -17,7 +17,7 @@ use Nginx;
 use Scraper;
 
 my $slow = $ENV{MP_SLOW};
-my $soon = $slow ? 30 : 5;
+my $soon = 60;
 
 my $backend = Backend->new;
 my $port = $backend->port;

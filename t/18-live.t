@@ -17,7 +17,7 @@ use Nginx;
 use Scraper;
 
 my $slow = $ENV{MP_SLOW};
-my $soon = $slow ? 20 : 2;
+my $soon = 60;
 
 my $target = Backend->new;
 my $port = $target->port;

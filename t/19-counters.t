@@ -16,7 +16,7 @@ use Scraper;
 
 my $target = Backend->new;
 my $port = $target->port;
-my $soon = $ENV{MP_SLOW} ? 20 : 5;
+my $soon = 60;
 
 my $nginx = Nginx->new;
 my $dir = $nginx->dir;

@@ -95,7 +95,7 @@ like(readline(Http::connection($proxy->published(22))), qr/^SSH-2\.0-OpenSSH/,
 
 is($proxy->exec('cat', '/proc/1/comm')->{out}, "s6-svscan\n", 's6 is PID 1');
 
-ok(await(20, sub {
+ok(await(60, sub {
     $proxy->inspect('{{.State.Health.Status}}') eq 'healthy' }),
     'becomes healthy');
 
@@ -103,11 +103,11 @@ ok(await(20, sub {
 
 my @nginx = $proxy->pids(qr/^nginx: /);
 $proxy->kill('STOP', @nginx);
-ok(await(20, sub {
+ok(await(60, sub {
     $proxy->inspect('{{.State.Health.Status}}') eq 'unhealthy' }),
     'is unhealthy while nginx hangs');
 $proxy->kill('CONT', @nginx);
-ok(await(20, sub {
+ok(await(60, sub {
     $proxy->inspect('{{.State.Health.Status}}') eq 'healthy' }),
     'and healthy again after that');
 
@@ -285,7 +285,7 @@ is($proxy->exec('monitoring-proxy', 'check')->{status}, 0,
     'check works there too');
 
 $proxy->exec('sh', '-c', 'kill -9 $(cat /run/monitoring-proxy/nginx/*.pid)');
-ok(await(20, sub { body($proxy, '/external-host-1/metrics') =~ /^200/ }),
+ok(await(60, sub { body($proxy, '/external-host-1/metrics') =~ /^200/ }),
     'nginx comes back there too');
 
 docker('stop', '-t', '20', $proxy->name);

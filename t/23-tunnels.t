@@ -102,14 +102,14 @@ my $script = q{with '-R 20001:localhost:9100 -R 20002:localhost:9100' true};
 
 # what it is for
 
-ok(await(10, sub { $host->sh('proxy', 'get localhost:9100')->{status} == 0 }),
+ok(await(60, sub { $host->sh('proxy', 'get localhost:9100')->{status} == 0 }),
     'the host has a node_exporter');
 
 docker('exec', '-d', $host->name, 'autossh', '-M', '0', '-F', '/keys/config',
     '-i', '/keys/id', '-N', '-R', '20001:localhost:9100',
     '-R', '20002:localhost:9100', 'proxy');
 
-ok(await(15, sub {
+ok(await(60, sub {
     $proxy->scrape('/external-host-1/metrics')->{status} == 200 }),
     'autossh opens a tunnel and the host is scraped')
     or diag $proxy->logs;
@@ -166,12 +166,12 @@ for (@forbidden) {
     $r = $host->sh('proxy', $script);
     isnt($r->{status}, 0, "$what: refused") or diag $r->{out};
 
-    await(5, sub { !$control->listens(20001) && !$control->listens(20003) });
+    await(60, sub { !$control->listens(20001) && !$control->listens(20003) });
 }
 
 is($host->sh('proxy', "$script")->{status}, 0,
     'its own tunnel still opens after all that');
-await(5, sub { !$proxy->listens(20001) });
+await(60, sub { !$proxy->listens(20001) });
 
 SKIP: {
     skip 'docker gives no /dev/net/tun', 2 unless $with_tun;
@@ -179,7 +179,7 @@ SKIP: {
     my $tun = 'ssh -f -N -w any:any root@$S; sleep 0';
 
     $host->sh('control', $tun);
-    ok(await(5, sub { tun_devices($control) }),
+    ok(await(60, sub { tun_devices($control) }),
         'a tun device: a careless server allows it');
 
     $host->sh('proxy', $tun =~ s/root@//r);

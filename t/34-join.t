@@ -39,7 +39,7 @@ sub scraped {
 sub stands { await($_[0] // 15, sub { scraped() == 200 }) }
 
 
-sub is_gone { await(10, sub { scraped() == 502 }) }
+sub is_gone { await(60, sub { scraped() == 502 }) }
 
 
 # Runs on the host, in the background.

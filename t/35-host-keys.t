@@ -103,7 +103,7 @@ sub sessions {
 sub sh {
     my ($host, $server, $name, $script) = @_;
 
-    await(10, sub { $server->pids($session) == 1 })
+    await(60, sub { $server->pids($session) == 1 })
         or die 'a session stays: ', $server->logs;
 
     return $host->sh($name, $script =~ s/\\?\n\s+/ /gr);
@@ -140,7 +140,7 @@ for ($proxy, $control) {
         or die "no tunnel: $_->{error}";
 }
 
-ok(await(10, sub { $host->sh('proxy', 'get localhost:9100')->{status} == 0 }),
+ok(await(60, sub { $host->sh('proxy', 'get localhost:9100')->{status} == 0 }),
     'the host has a node_exporter');
 
 my $own = q{with '-R 20001:localhost:9100 -R 20002:localhost:9100'
@@ -212,7 +212,7 @@ sub at_once {
     my ($options, $what) = @_;
 
     $host->sh('proxy', $five =~ s/OPTIONS/$options/r);
-    ok(await(8, sub { $host->pids($ssh) <= 1 && $proxy->pids($session) <= 2 }),
+    ok(await(60, sub { $host->pids($ssh) <= 1 && $proxy->pids($session) <= 2 }),
         "$what: no more than one remains") or diag $proxy->logs;
     is(scalar(() = $host->pids($ssh)), 1, "$what: and one does");
     is(sessions($proxy, 'host'), 2, "$what: metrics count one, and the other"
@@ -227,23 +227,23 @@ isnt($host->sh('proxy', q{with '-R 20002:localhost:9100' true})->{status}, 0,
     "its other port is not a second connection's");
 
 $host->sh('proxy', q{command ssh -F /keys/config -i $KEY -f -N -T $S});
-ok(await(8, sub { $host->pids($ssh) == 1 && $proxy->pids($session) == 2 }),
+ok(await(60, sub { $host->pids($ssh) == 1 && $proxy->pids($session) == 2 }),
     'nor is there a second connection without a port');
 is($host->sh('proxy', 'get $S/host/node/metrics > /dev/null')->{status}, 0,
     'the first serves throughout');
 
 $host->kill('TERM', $host->pids($ssh));
-ok(await(10, sub { !$proxy->hosts->{host}{connected} }),
+ok(await(60, sub { !$proxy->hosts->{host}{connected} }),
     'it leaves, which list says');
 
 at_once('', 'five that ask for no port');
 
 # from another address, as by somebody who has the key
 
-ok(await(15, sub { $proxy->tunnel(20001, $another->port, '-i', key()) }),
+ok(await(60, sub { $proxy->tunnel(20001, $another->port, '-i', key()) }),
     'a connection without a port makes way for one that wants it')
     or diag $proxy->{error}, $proxy->logs;
-ok(await(5, sub { !$host->pids($ssh) }), 'and is ended');
+ok(await(60, sub { !$host->pids($ssh) }), 'and is ended');
 is(body($proxy, '/host/node/metrics'), "another\n",
     'the port is the new one\'s');
 $proxy->close_tunnel($_) for @{ $proxy->{tunnels} };

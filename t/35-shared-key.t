@@ -37,7 +37,7 @@ sub body { return $_[0]->scrape($_[1])->{body} }
 sub is_scraped {
     my ($name) = @_;
 
-    ok(await(5, sub { body($proxy, "/$name/metrics") eq "hosts\n" }),
+    ok(await(60, sub { body($proxy, "/$name/metrics") eq "hosts\n" }),
         "$name is scraped there") or diag body($proxy, "/$name/metrics");
 }
 
@@ -105,7 +105,7 @@ docker('exec', '-d', $host->name, 'bash', '-c', 'while :; do
     ssh -F /keys/config -i /keys/id -N -T -o ExitOnForwardFailure=no \
         -R 20002:localhost:9100 -R 20003:localhost:9100 proxy
     done');
-ok(await(15, sub { $proxy->listens(20002) && $proxy->listens(20003) }),
+ok(await(60, sub { $proxy->listens(20002) && $proxy->listens(20003) }),
     'a shared key holds ports') or diag $proxy->logs;
 
 # has been granted 20002, and waits until it is a host's
@@ -116,19 +116,19 @@ my $waiting = $proxy->tunnel(20004, $shared->port)
 write_file(file($proxy), $text . line('second', 'port=20002'));
 
 my $tunnel;
-ok(await(15, sub { $tunnel = $proxy->tunnel(20002, $hosts->port,
+ok(await(60, sub { $tunnel = $proxy->tunnel(20002, $hosts->port,
     identity('second')) }), 'a host gets the port that a shared key held')
     or diag $proxy->{error}, $proxy->logs;
 is_scraped('second');
 
-ok(await(15, sub { $proxy->scrape('/target-20003/metrics')->{status} == 200 }),
+ok(await(60, sub { $proxy->scrape('/target-20003/metrics')->{status} == 200 }),
     'the shared key is back with its other port') or diag $proxy->logs;
 
 isnt(command('ssh', '-o', "ControlPath=$waiting", '-O', 'forward', '-R',
     '20002:localhost:9', 'proxy')->{status}, 0,
     'a session from before gets nothing any more');
 $proxy->close_tunnel($tunnel);
-ok(await(5, sub { !$proxy->listens(20002) }), 'the host leaves its port');
+ok(await(60, sub { !$proxy->listens(20002) }), 'the host leaves its port');
 ok(!$proxy->may_bind(20002), 'which no shared key gets');
 ok($proxy->may_bind(20004), 'but another port');
 
@@ -143,7 +143,7 @@ my @forward = ('ssh', '-o', "ControlPath=$waiting", '-O', 'forward', '-R');
 is(command(@forward, '21002:localhost:9', 'proxy')->{status}, 0,
     'a session asks for another port later');
 write_file(file($proxy), $text . line('second', 'port=21150'));
-ok(await(5, sub { !$proxy->listens(21001) }),
+ok(await(60, sub { !$proxy->listens(21001) }),
     'it ends when a port that it might take is a host\'s')
     or diag $proxy->logs;
 isnt(command(@forward, '21150:localhost:9', 'proxy')->{status}, 0,
@@ -164,11 +164,11 @@ ok($proxy->tunnel(20001, $shared->port), 'any port: a shared key holds one')
 
 is($proxy->exec('monitoring-proxy', 'add', 'new',
     public_key('ed25519', 'new'))->{status}, 0, 'any port: a host is added');
-ok(await(10, sub { $proxy->tunnel(20001, $hosts->port, identity('new')) }),
+ok(await(60, sub { $proxy->tunnel(20001, $hosts->port, identity('new')) }),
     'any port: and gets that one') or diag $proxy->{error}, $proxy->logs;
 is_scraped('new');
 $proxy->close_tunnel($_) for @{ $proxy->{tunnels} };
-ok(await(5, sub { !$proxy->listens(20001) }), 'any port: it leaves');
+ok(await(60, sub { !$proxy->listens(20001) }), 'any port: it leaves');
 ok(!$proxy->may_bind(20001), 'any port: no shared key gets it');
 $proxy->remove;
 
@@ -227,7 +227,7 @@ for (@smuggled) {
     my ($what, $line, $column, $reason) = @$_;
 
     write_file(file($proxy), "$text$line\n");
-    ok(await(5, sub { count($proxy, $kept) > $before }),
+    ok(await(60, sub { count($proxy, $kept) > $before }),
         "$what: hosts stay as they are") or diag $proxy->logs;
     my ($said) = $proxy->logs =~ /.*^sessions: (\Q$path\E:\d+:\d+: .*)/ms;
     like(($said // '') =~ s/\n.*//sr, qr/^\Q$path\E:2:$column: .*$reason/,
@@ -246,7 +246,7 @@ ok(!$proxy->may_bind(20002, identity('smuggler')),
 
 write_file(file($proxy), $text . line('label', 'port=20002',
     'permitlisten="localhost:20003"', 'restrict=no', 'permitopen="*:*"'));
-ok(await(5, sub { $proxy->may_bind(20002, identity('label')) }),
+ok(await(60, sub { $proxy->may_bind(20002, identity('label')) }),
     'a label with the name of an option is taken') or diag $proxy->logs;
 ok(!$proxy->may_bind(20003, identity('label')), 'and is no option');
 

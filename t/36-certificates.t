@@ -104,7 +104,7 @@ my $directory = $proxy->{files}{directory};
 
 my $host = Host->start(options => [ '-v', "$keys:/certificates:ro" ]);
 $host->reaches($proxy, 'proxy');
-ok(await(10, sub { $host->sh('proxy', 'get localhost:9100')->{status} == 0 }),
+ok(await(60, sub { $host->sh('proxy', 'get localhost:9100')->{status} == 0 }),
     'the host has a node_exporter');
 
 
@@ -113,7 +113,7 @@ ok(await(10, sub { $host->sh('proxy', 'get localhost:9100')->{status} == 0 }),
 sub sh {
     my ($script) = @_;
 
-    await(15, sub { sessions($proxy) == 0 })
+    await(60, sub { sessions($proxy) == 0 })
         or die 'a session stays: ', $proxy->logs;
 
     return $host->sh('proxy', "$functions\n$script");
@@ -287,7 +287,7 @@ for my $case ([ $keyed, 'plain', 'a certificate, and a key' ],
 
 # how it ends
 
-await(10, sub { sessions($proxy) == 0 });
+await(60, sub { sessions($proxy) == 0 });
 my $end = int(time) + 6;
 
 ok(stays(certificate('a', '-V', at(time - 60) . ':' . at($end)), 20001),

@@ -147,7 +147,7 @@ sub connected {
 sub is_connected {
     my ($name, $is, $what) = @_;
 
-    ok(await(5, sub { connected($name) eq $is }),
+    ok(await(60, sub { connected($name) eq $is }),
         "$what: connected: $is, say list, metrics and page")
         or diag connected($name), $proxy->logs;
 }
@@ -173,7 +173,7 @@ sub ends {
     cmp_ok($proxy->open_for($begin, 20001), '<', SECONDS,
         "$what: the tunnel ends")
         or diag $proxy->logs;
-    ok(await(3, sub { $proxy->pids($session) == 1 }),
+    ok(await(60, sub { $proxy->pids($session) == 1 }),
         "$what: and its process") or diag $proxy->logs;
     ok($proxy->listens(20002), "$what: another's stays");
 }
@@ -182,7 +182,7 @@ sub ends {
 sub in_use {
     my ($text) = @_;
 
-    return await(5, sub {
+    return await(60, sub {
         $proxy->exec('cat', '/run/monitoring-proxy/hosts')->{out} eq $text });
 }
 
@@ -192,12 +192,12 @@ sub in_use {
 sub anew {
     write_file($file, $text);
     in_use($text) or die 'hosts are not read: ', $proxy->logs;
-    await(10, sub { connects($one, 'one', 20001) })
+    await(60, sub { connects($one, 'one', 20001) })
         or die "no tunnel: $one->{said}", $proxy->logs;
 }
 
 
-ok(await(10, sub { $_->sh('proxy', 'get localhost:9100')->{status} == 0 }),
+ok(await(60, sub { $_->sh('proxy', 'get localhost:9100')->{status} == 0 }),
     'a host has a node_exporter') for $one, $two;
 ok(connects($two, 'two', 20002), 'two is connected') or diag $two->{said};
 is_connected('two', 'yes', 'two');
@@ -240,7 +240,7 @@ for my $what (sort keys %change) {
 }
 
 write_file($file, line('one', 'one', 20003) . $other);
-ok(await(5, sub { connects($one, 'one', 20003) }),
+ok(await(60, sub { connects($one, 'one', 20003) }),
     'it is back by what its line says now') or diag $one->{said};
 leave($one);
 
@@ -248,22 +248,22 @@ is_connected('two', 'yes', 'after all');
 
 anew();
 write_file($file, line('one', 'one', 20001, 'env=prod') . $other);
-ok(await(5, sub {
+ok(await(60, sub {
     $proxy->scrape('/targets?env=prod')->{body} =~ /"one"/ })
     && $proxy->listens(20001), 'a label that changes ends nothing')
     or diag $proxy->logs;
 leave($one);
 
 for my $what ('a line taken out', 'remove') {
-    await(5, sub { !$proxy->listens(20001) });
+    await(60, sub { !$proxy->listens(20001) });
     anew();
-    ok(await(5, sub { defined row('one')
+    ok(await(60, sub { defined row('one')
         && metric('sessions{key="host"}') eq '2' }),
         "$what: it has a row, and metrics count two sessions");
     my @pids = $one->pids($ssh);
     $one->kill('STOP', @pids);
     ends("$what, its client stopped", $change{$what});
-    ok(await(5, sub { !defined row('one')
+    ok(await(60, sub { !defined row('one')
         && metric('sessions{key="host"}') eq '1' }),
         "$what: its row is gone, and metrics count one session less")
         or diag metric('sessions{key="host"}'), $proxy->logs;
@@ -281,9 +281,9 @@ for my $what ('a line taken out', 'remove') {
 
 anew();
 leave($one);
-await(5, sub { !$proxy->listens(20001) });
+await(60, sub { !$proxy->listens(20001) });
 supervise($one, 'one', 20001);
-ok(await(10, sub { scraped('one') }), 'a host is connected and scraped');
+ok(await(60, sub { scraped('one') }), 'a host is connected and scraped');
 
 my $away = another_network();
 my $before = $proxy->hosts->{one};
@@ -308,7 +308,7 @@ my $since = $proxy->hosts->{one}{since};
 isnt($since, $before->{since}, 'list says since when');
 is(metric('tunnel_logins_total{target="one"}'), $logins + 1,
     'metrics count the login');
-ok(await(5, sub { $proxy->pids($session) == 2 }), 'the old session is gone');
+ok(await(60, sub { $proxy->pids($session) == 2 }), 'the old session is gone');
 is_logged("one: old connection from $before->{address} doesn't answer, ended "
     . 'for the new one from ', 'the log says so');
 is_connected('one', 'yes', 'back');
@@ -326,7 +326,7 @@ ok(await(BACK, sub { scraped('one') }), 'a host that crashed is back')
     or diag $proxy->logs;
 cmp_ok(time - $begin, '<', BACK, 'within 30 s');
 note(sprintf 'after %.1f s', time - $begin);
-ok(await(5, sub { $proxy->pids($session) == 2 }), 'with one session');
+ok(await(60, sub { $proxy->pids($session) == 2 }), 'with one session');
 is_connected('one', 'yes', 'after a crash');
 
 # one that is suspended, and one that has the same key
@@ -345,7 +345,7 @@ is($proxy->hosts->{one}{address}, $address,
 ok(scraped('one'), 'and scraped');
 is(metric('logins_refused_total{reason="connected"}'), $refused + 1,
     'metrics count the second');
-ok(await(5, sub { $proxy->pids($session) == 2 }), 'of which nothing stays');
+ok(await(60, sub { $proxy->pids($session) == 2 }), 'of which nothing stays');
 
 $one->kill('STOP', @pids);
 ok(await(BACK, sub { connects($two, 'one', 20001) }),
@@ -355,7 +355,7 @@ ok($proxy->hosts->{one}{address} ne $address && scraped('one'),
     'and is what is scraped');
 $one->kill('CONT', @pids);
 leave($_) for $one, $two;
-ok(await(10, sub { !$proxy->pids($session) }), 'all leave');
+ok(await(60, sub { !$proxy->pids($session) }), 'all leave');
 is_connected($_, 'no', 'left') for @hosts;
 
 
@@ -365,7 +365,7 @@ my $service = qr{^\S*/sessions\b(?!-)};
 my $listener = qr/^sshd: .*\[listener\]/;
 
 supervise($one, 'one', 20001);
-ok(await(10, sub { scraped('one') }), 'one is connected');
+ok(await(60, sub { scraped('one') }), 'one is connected');
 $since = $proxy->hosts->{one}{since};
 
 my ($pid) = $proxy->pids($service);
@@ -395,14 +395,14 @@ cmp_ok($proxy->open_for($begin, 20001), '<', SECONDS,
 ok($proxy->listens(20002), 'sessions up: and nothing else');
 
 write_file($file, $text);
-ok(await(15, sub { scraped('one') }), 'one is back');
+ok(await(60, sub { scraped('one') }), 'one is back');
 ($pid) = $proxy->pids($listener);
 $proxy->kill('KILL', $pid);
 ok(scraped('one') && scraped('two'), 'sshd killed: tunnels stay');
-ok(await(10, sub { ($proxy->pids($listener))[0] // $pid != $pid
+ok(await(60, sub { ($proxy->pids($listener))[0] // $pid != $pid
     && $proxy->banner =~ /^SSH/ }), 'sshd killed: it is back');
 leave($two);
-ok(await(10, sub { connects($two, 'two', 20002) }),
+ok(await(60, sub { connects($two, 'two', 20002) }),
     'sshd killed: hosts get in') or diag $two->{said}, $proxy->logs;
 is_connected($_, 'yes', 'sshd killed') for @hosts;
 
@@ -411,7 +411,7 @@ is_connected('two', 'no', 'sshd killed with all of its sessions');
 ok(await(BACK, sub { scraped('one') }), 'the host that tries again is back')
     or diag $proxy->logs;
 is_connected('one', 'yes', 'sshd killed with all of its sessions');
-ok(await(5, sub { metric('sessions{key="host"}') == 1 }),
+ok(await(60, sub { metric('sessions{key="host"}') == 1 }),
     'and is the one session that metrics count');
 
 done_testing();

@@ -18,6 +18,7 @@ use Http qw(connection read_response);
 use Nginx;
 
 my $name = 'host-1.example';
+my $number = 1;
 
 my $poll = crlf(<<'EOF') . $name;
 POST /poll HTTP/1.1
@@ -121,8 +122,13 @@ sub crlf {
 }
 
 
+# Each round has a client of its own, whose name is as long: one that polled a
+# moment ago is listed still, whether or not its next poll has come.
+
 sub say_to {
     my ($s, $bytes) = @_;
+
+    $bytes =~ s/(host)-1\b/$1-$number/gi;
 
     return syswrite($s, $bytes) == length $bytes;
 }
@@ -136,7 +142,7 @@ sub replay {
 
     say_to($c->{scraper}, $scrape);
 
-    my $r = read_response($c->{poll}, timeout => 10);
+    my $r = read_response($c->{poll}, timeout => 60);
     is($r->{status}, 200, "$title: the poll is answered");
     like($r->{headers}{'content-type'} // '', qr{^text/plain},
         'as plain text');
@@ -145,13 +151,15 @@ sub replay {
     my ($id) = $r->{body} =~ /\r\nId: ([^\r]*)\r\n/;
     is(length($id // ''), 36, 'with an Id') or return;
 
-    like($r->{body}, qr{\AGET\ http://Host-1\.example:9100/metrics
-        \?a=b\+c&a=d%2Fe\ HTTP/1\.1\r\nHost:\ Host-1\.example:9100\r\n}x,
+    like($r->{body}, qr{\AGET\ http://Host-$number\.example:9100/metrics
+        \?a=b\+c&a=d%2Fe\ HTTP/1\.1\r\nHost:\ Host-$number\.example:9100\r\n}x,
         'it is the scrape in its absolute form');
     like($r->{body}, qr/\r\n\r\n\z/, 'and whole');
     like($r->{body}, qr/\r\n\Q$_\E\r\n/, "with its header $_") for grep {
-        /^(?:User-Agent|Accept|Accept-Encoding|X-Prometheus)/
+        /^(?:User-Agent|Accept|Accept-Encoding)/
     } split /\r\n/, $scrape;
+    like($r->{body}, qr/\r\nX-Prometheus-Scrape-Timeout-Seconds:
+        \ (?:5|4\.9\d+)\r\n/x, 'with what is left of its time');
     unlike($r->{body}, qr/Proxy-Authorization|secret/i,
         "without the scraper's password");
 
@@ -164,7 +172,7 @@ sub replay {
     is(length $text, $length, 'the response is as long as the captured one');
     say_to($c->{push}, $header . $text);
 
-    $r = read_response($c->{scraper}, timeout => 10);
+    $r = read_response($c->{scraper}, timeout => 60);
     is($r->{status}, $status, "the scraper has the status $status");
     is($r->{body}, $body, 'and the body');
 
@@ -173,7 +181,7 @@ sub replay {
     is(join(' ', grep { /^(?:id|x-prom|prom)/ } keys %{ $r->{headers} }), '',
         'and nothing that is between client and proxy');
 
-    $r = read_response($c->{push}, timeout => 10);
+    $r = read_response($c->{push}, timeout => 60);
     is($r->{status}, 200, 'the push is answered');
     is($r->{headers}{'content-length'}, 0, 'with Content-Length: 0');
     is($r->{body}, '', 'and nothing');
@@ -221,9 +229,10 @@ for my $workers (1, 3) {
 
         note("$workers workers, round $round");
 
+        $number = $round;
         say_to($connections{poll}, $poll);
         ok(await(sub {
-            $nginx->get('/clients')->{body} =~ /"\Q$name\E"/
+            $nginx->get('/clients')->{body} =~ /"host-$number\.example"/
         }), 'the client is listed');
 
         replay(\%connections, $_) for @answers;

@@ -107,7 +107,7 @@ sub scrape {
         . "' $path")->{out};
 }
 
-ok(await(20, sub { scrape('/this-host/metrics') =~ /\r\n\r\nup 1\n\z/ }),
+ok(await(60, sub { scrape('/this-host/metrics') =~ /\r\n\r\nup 1\n\z/ }),
     'a scrape goes through') or diag scrape('/this-host/metrics');
 
 like(scrape('/metrics'), qr/^monitoring_proxy_targets 1$/m,

@@ -81,7 +81,7 @@ sub bearer { [ "Authorization: Bearer $_[0]" ] }
 sub listed {
     my ($proxy, $name) = @_;
 
-    return await(5, sub { clients($proxy) =~ /\b\Q$name\E\b/ });
+    return await(60, sub { clients($proxy) =~ /\b\Q$name\E\b/ });
 }
 
 
@@ -139,6 +139,36 @@ for my $path ('/poll', 'http://host-1:9100/metrics') {
         "5000 bytes for $path are refused");
 }
 
+# what nginx refuses by itself, in a line too: its page says nothing
+
+sub refused {
+    my ($what, $status, $line, @args) = @_;
+
+    my $out = command({ seconds => 30 }, 'curl', '-sS', '-m', '10', '-i',
+        @args)->{out};
+    my ($head, $body) = split /\r?\n\r?\n/, $out, 2;
+
+    like($head, qr{\AHTTP/\S+ $status .*^Content-Type: text/plain\s}ms,
+        "$what: $status, no page");
+    like($body, qr/\A$line[^\n]*\n\z/, 'but a line that says why');
+}
+
+my $at = $proxy->address . ":$port";
+
+refused('a name with "_"', 400, 'a name with _ ', '-x', "http://$at",
+    'http://host_1:9100/metrics');
+refused('a header that is too long', 400, 'a line of the request is ',
+    '-H', 'A: ' . 'a' x 40000, "http://$at/clients");
+refused('a wrong path', 400, 'nginx does not take this ', "http://$at/%zz");
+refused('TRACE', 405, 'nginx does not take this ', '-X', 'TRACE',
+    "http://$at/poll");
+like(command({ seconds => 30 }, 'curl', '-sS', '-m', '10', '-o', '/dev/null',
+    '-w', '%{http_connect}', '-x', "http://$at", 'https://host-1/')->{out},
+    qr/400/, 'CONNECT is refused');
+like(Http::request($port, host => $proxy->address, path => '/metrics')
+    ->{body}, qr/^pushproxy_proxied_requests_total\{code="400"\} [1-9]/m,
+    'what was refused so is counted');
+
 ok($proxy->logged(qr{"GET http://host-1:9100/metrics HTTP/1\.1" 200 }),
     'a scrape is logged');
 ok($proxy->logged(qr{"POST /poll HTTP/1\.1" 413 }),
@@ -153,7 +183,7 @@ ok(listed($proxy, 'host-1'), 'it polls again');
 
 SKIP: {
     skip 'clients are no targets yet', 3
-        unless await(5, sub { $proxy->scrape('/targets')->{body}
+        unless await(60, sub { $proxy->scrape('/targets')->{body}
             =~ /"host-1"/ });
 
     my $s = Http::connection(80, $proxy->address);
@@ -294,6 +324,9 @@ for ([ '', 407 ], [ 'prometheus:wrong@', 407 ], [ 'prometheus:secret@', 503 ])
         "$status for proxy_url with \"$user\"");
 }
 
+refused('no password', 407, 'a user of MONITORING_PROXY_POLL_PASSWORDS ',
+    '-x', 'http://' . $proxy->address . ":$port", 'http://host-1/');
+
 $r = Http::request($port, host => $proxy->address, path => '/clients');
 is("$r->{status} $r->{headers}{'www-authenticate'}",
     '401 Basic realm="Monitoring Proxy"', '/clients wants it, too');
@@ -339,7 +372,7 @@ is($r->{status}, 0, 'monitoring-proxy token');
 my ($token) = $r->{out} =~ /^([0-9a-f]{64})$/m;
 like($r->{out}, qr/written to \/poll\/tokens: host-3 sha256:[0-9a-f]{64}$/m,
     'writes the line');
-ok(await(5, sub { poll_status('host-3', $token) == 204 }),
+ok(await(60, sub { poll_status('host-3', $token) == 204 }),
     'and the token is taken without a signal');
 isnt($proxy->exec('monitoring-proxy', 'token', 'a/b')->{status}, 0,
     'no token for what is no name');
@@ -350,7 +383,7 @@ ok($proxy->logged(qr{/poll/tokens:1:8: not a token's hash}),
 is(poll_status('host-1', 'one'), 204, 'and changes nothing');
 
 write_file("$dir/tokens", '');
-ok(await(5, sub { poll_status('host-1', 'one') == 403 }),
+ok(await(60, sub { poll_status('host-1', 'one') == 403 }),
     'a token that was taken out is refused');
 
 
@@ -381,8 +414,10 @@ certificate('server', '/CN=proxy');
 certificate('ca', '/CN=ca');
 certificate('other', '/CN=ca');
 certificate('host-1', '/O=CN=host-2/CN=host-1', by('ca'));
-certificate('san', '/CN=host-2', '-addext', 'subjectAltName=DNS:host-4',
-    by('ca'));
+certificate('san', '/CN=host-2', '-addext', 'subjectAltName=DNS:host-4,'
+    . 'DNS:*.example.com,DNS:host-4.example.com', by('ca'));
+certificate('wild', '/CN=host-5', '-addext',
+    'subjectAltName=DNS:*.example.com', by('ca'));
 certificate('foreign', '/CN=host-1', by('other'));
 
 my %tls = (CERTIFICATE => '/poll/server.crt', KEY => '/poll/server.key',
@@ -404,13 +439,19 @@ like($proxy->logs, qr/poll transport on port 8080, with TLS$/m,
 is(polled('host-1', 'host-1'), 204, 'the CN of a certificate is a name');
 is(polled('host-2', 'host-1'), 403, 'its other parts are none');
 is(polled('host-4', 'san'), 204, 'a DNS name of a certificate is one');
+is(polled('host-4.example.com', 'san'), 204, 'each of its DNS names is');
+is(polled('a.example.com', 'san'), 403, 'what a "*" would fit is not');
 is(polled('host-2', 'san'), 403, 'and then its CN is none');
+is(polled('host-5', 'wild'), 403, 'nor where its DNS names are no client\'s');
 is(polled('host-1'), 403, 'no certificate, no poll');
 is(polled('host-1', 'foreign'), 400, 'nor with one of another CA');
 is(curl('-o', '/dev/null', "$url/-/healthy"), '200 2',
     'clients have HTTP/2');
-is(Http::request($port, host => $proxy->address, path => '/poll')->{status},
-    400, 'plain HTTP is refused');
+$at = $proxy->address . ":$port";
+refused('plain HTTP', 400, 'this port speaks TLS ', "http://$at/poll");
+refused('a foreign certificate', 400, 'the certificate is not taken: ',
+    '-k', '--http1.1', '--cert', "$dir/foreign.crt", '--key',
+    "$dir/foreign.key", "https://$at/poll");
 is((split / /, curl('-o', '/dev/null', '-x', $url, 'http://host-1/'))[0], 403,
     'with "none" nobody scrapes here');
 
@@ -434,7 +475,7 @@ is(serial(), $serial, 'the one before stays');
 write_file("$dir/server.key", Container::read_file("$dir/new.key"));
 ok($proxy->logged(qr/^certificates: certificates read again$/m),
     'a renewed pair is');
-ok(await(5, sub { serial() ne $serial }), 'and is in use');
+ok(await(60, sub { serial() ne $serial }), 'and is in use');
 is(polled('host-1', 'host-1'), 204, 'polls go on');
 
 # what Prometheus asks by must not be HTTP/2; see rootfs

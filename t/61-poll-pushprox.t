@@ -19,6 +19,7 @@ use Container qw(await command directory docker network test_image
     write_file);
 use Host;
 use Http;
+use Prometheus;
 use Proxy;
 
 my $theirs = $ENV{PUSHPROX_DIR} // '';
@@ -86,10 +87,7 @@ write_file("$etc/prometheus.yml", join '',
       - targets: ['$_:9100']
 EOF
 
-my $prometheus = Container->run(image => test_image(),
-    options => [ '--network', $network, '-v', "$etc:/etc/prometheus:ro" ],
-    command => [ 'prometheus', '--config.file=/etc/prometheus/prometheus.yml',
-        '--storage.tsdb.path=/tmp/prometheus' ]);
+my $prometheus = Prometheus->start($etc, $network);
 
 
 sub client {
@@ -111,21 +109,11 @@ sub client_pids {
 }
 
 
-sub api {
-    my ($path) = @_;
-
-    my $r = Http::request(9090, host => $prometheus->ip($network),
-        path => "/api/v1/$path");
-
-    return decode_json($r->{body})->{data};
-}
-
-
 sub value {
     my ($query) = @_;
 
     $query =~ s/([^\w.~-])/sprintf '%%%02X', ord $1/ge;
-    my $result = api("query?query=$query")->{result};
+    my $result = $prometheus->query($query);
 
     return @$result == 1 ? $result->[0]{value}[1] : undef;
 }
@@ -138,7 +126,7 @@ sub becomes {
 
     my $now = time;
 
-    return await($seconds // 20, sub {
+    return await($seconds // 60, sub {
         my $time = value("timestamp(up{job=\"$name\"})");
         defined $time && $time > $now
             && value("up{job=\"$name\"}") == $state;
@@ -150,7 +138,7 @@ sub target {
     my ($name) = @_;
 
     my ($target) = grep { $_->{labels}{job} eq $name }
-        @{ api('targets?state=active')->{activeTargets} };
+        @{ $prometheus->targets };
 
     return $target;
 }
@@ -193,11 +181,11 @@ for my $name (@names) {
 
     my $job = "job=\"$name\"";
 
-    ok(await(10, sub {
+    ok(await(60, sub {
         (value("count(node_cpu_seconds_total{$job})") // 0) > 0
     }), "$name: the host's metrics are in Prometheus");
 
-    my $nodename = api("query?query=node_uname_info%7B$job%7D")->{result};
+    my $nodename = $prometheus->query("node_uname_info%7B$job%7D");
     is($nodename->[0]{metric}{nodename},
         $host->inspect('{{.Config.Hostname}}'), "$name: of that host");
 }
@@ -205,7 +193,7 @@ for my $name (@names) {
 for my $which (sort keys %proxy) {
     my $all = join ' ', grep { $pair{$_}[0] eq $which } @names;
 
-    ok(await(5, sub { known($proxy{$which}) eq $all }),
+    ok(await(60, sub { known($proxy{$which}) eq $all }),
         "/clients of $which lists its own")
         or diag known($proxy{$which});
 }

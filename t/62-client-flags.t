@@ -89,7 +89,10 @@ my @wrong = (
     [ 'a query', qr/--proxy-url: .*query/, '--proxy-url=http://a/?b' ],
     [ 'one proxy twice', qr/--proxy-url: .*twice/, @url, "@url/" ],
     [ 'a name with a space', qr/"a b" is no name/, @url, '--fqdn=a b' ],
-    [ 'a name with a slash', qr/is no name/, @url, '--fqdn=a/b' ],
+    [ 'a name with a slash', qr/--fqdn: "a\/b" is no name/, @url,
+        '--fqdn=a/b' ],
+    [ 'a pinned name with a slash', qr/--pull-url: "a\/b=http/, @url,
+        '--pull-url=a/b=http://h/' ],
     [ 'an empty name', qr/is no name/, @url, '--fqdn=' ],
     [ 'a name of 300 bytes', qr/is no name/, @url, '--fqdn=' . 'a' x 300 ],
     [ 'a name with port 0', qr/port/, @url, '--fqdn=a:0' ],
@@ -99,7 +102,7 @@ my @wrong = (
     [ 'a key alone', qr/needs its key/, @url, '--tls.key=x' ],
     [ 'a target\'s certificate alone', qr/needs its key/, @url,
         '--target.cert=x' ],
-    [ 'a pinned file', qr/http/, @url, '--pull-url=file:///etc/passwd' ],
+    [ 'a pinned file', qr/--pull-url: .*http/, @url, '--pull-url=file:///etc/passwd' ],
     [ 'a pinned name twice', qr/more than one|twice/, @url,
         '--pull-url=a=http://h/', '--pull-url=a=http://i/' ],
     [ 'two pinned without a name', qr/twice/, @url, '--pull-url=http://h/',
@@ -212,7 +215,7 @@ $poll = $proxy->poll;
 is($poll->{headers}{authorization}, 'Bearer first', '--token-file is sent');
 
 write_to($token, "second\n");
-ok(await(10, sub {
+ok(await(60, sub {
     $proxy->answer($poll, '', status => 204);
     $proxy->idle(0.5);
     $poll = $proxy->poll // return;
@@ -246,7 +249,7 @@ while (my $poll = $proxy->poll(undef, 1)) {
 }
 
 is($polls, 10, '--proxy.retry.* say how soon it polls again');
-ok(await(5, sub {
+ok(await(60, sub {
     my @lines = $client->log =~ /^.*poll failed.*503.*$/mg;
     return @lines == 10;
 }), 'each failure is one line') or diag $client->log;
@@ -264,7 +267,7 @@ $client->stop;
 $client = PollClient->new({ env => { HTTP_PROXY => $proxy->url,
     NO_PROXY => '.invalid' } }, '--proxy-url=http://proxy.invalid:8080',
     '--fqdn=127.0.0.1');
-ok(await(10, sub { $client->log =~ /poll failed.*resolve/i }),
+ok(await(60, sub { $client->log =~ /poll failed.*resolve/i }),
     'NO_PROXY: it isn\'t');
 $client->stop;
 
@@ -290,7 +293,7 @@ $proxy->scrape($target);
 $proxy->poll;
 
 my $metrics;
-ok(await(5, sub {
+ok(await(60, sub {
     $metrics = eval { request($metrics_port, path => '/metrics') };
     ($metrics->{body} // '') =~ /client_scrapes_total 1$/m;
 }), '--metrics-addr serves its metrics') or diag explain $metrics;

@@ -209,7 +209,7 @@ for my $path (qw(hang drip)) {
     is($answer->{status}, 500, "$path: the scraper gets 500");
     like($answer->{body}, qr/took longer than the scrape timeout of 1s/,
         '  with the reason');
-    cmp_ok(time - $start, '<', 3, '  at its deadline');
+    cmp_ok(time - $start, '<', 20, '  at its deadline');
 }
 
 $answer = $proxy->scrape("http://127.0.0.1:1/metrics");
@@ -344,7 +344,7 @@ END {
     $? = $status;
 }
 
-ok(await(10, sub { eval { connection($tls) } }), 'nginx listens by TLS');
+ok(await(60, sub { eval { connection($tls) } }), 'nginx listens by TLS');
 
 my $url = "http://127.0.0.1:$tls/metrics?_scheme=https";
 
@@ -380,7 +380,7 @@ sub by_tls {
 }
 
 $client = by_tls();
-ok(await(5, sub { $client->log =~ /poll failed.*certificate/ }),
+ok(await(60, sub { $client->log =~ /poll failed.*certificate/ }),
     'a proxy whose certificate isn\'t known isn\'t polled');
 ok(!$proxy->poll(undef, 0.2), 'nothing reaches it');
 $client->stop;

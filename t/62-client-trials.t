@@ -90,7 +90,7 @@ END {
     $? = $status;
 }
 
-ok(await(10, sub { IO::Socket::IP->new(PeerHost => '127.0.0.1',
+ok(await(60, sub { IO::Socket::IP->new(PeerHost => '127.0.0.1',
     PeerPort => $node_port) }), 'node_exporter listens');
 
 my $node_url = "http://127.0.0.1:$node_port/metrics";
@@ -220,7 +220,7 @@ for my $row (@texts) {
 }
 
 is(scalar $exporter->arrived, 0, 'and no exporter was asked');
-ok(await(5, sub {
+ok(await(60, sub {
     my @lines = $client->log =~ /poll failed/g;
     return @lines == @pages + @texts;
 }), 'each is in the log, once') or diag $client->log;
@@ -274,7 +274,7 @@ ends($client, 'misbehaving proxies');
 
 $proxy->stop;
 $client = client();
-ok(await(5, sub { $client->log =~ /poll failed.*connection refused/i }),
+ok(await(60, sub { $client->log =~ /poll failed.*connection refused/i }),
     'a proxy that isn\'t there is named with the reason');
 $proxy = PollProxy->new(port => $proxy->port);
 is($proxy->scrape($node_url)->{status}, 200, 'and polled once it is');
@@ -309,11 +309,11 @@ chmod 0755, $few;
 $client = client({ program => $few });
 my @many = map { $proxy->give('http://127.0.0.1:' . $slow->port . '/metrics',
     timeout => 2) } 1 .. 20;
-ok(await(10, sub { $proxy->idle(0.1); $client->log =~ /Too many open files/ }),
+ok(await(60, sub { $proxy->idle(0.1); $client->log =~ /Too many open files/ }),
     'too many scrapes for its open files: the log says so')
     or diag $client->log;
 $proxy->pushed($_, 0.1) for @many;
-ok(await(10, sub { $proxy->scrape($node_url)->{status} == 200 }),
+ok(await(60, sub { $proxy->scrape($node_url)->{status} == 200 }),
     'and it goes on after them');
 ends($client, 'too few files');
 

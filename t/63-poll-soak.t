@@ -69,6 +69,21 @@ EOF
 sub workers { $proxy->pids(qr/^nginx: worker process *$/) }
 
 
+# of the worker with the fewest connections: what it has of COUNT's fair share,
+# with the few files that each has open
+
+sub fair {
+    my ($count) = @_;
+
+    my @pids = $proxy->pids(qr/^nginx: worker process *$/);
+    my ($least) = sort { $a <=> $b } map {
+        $proxy->exec('sh', '-c', "ls /proc/$_/fd | wc -l")->{out}
+    } @pids;
+
+    return $least * @pids / $count;
+}
+
+
 sub told {
     my ($r) = @_;
 
@@ -96,7 +111,7 @@ sub calm {
 
     $load->told('breaks 0');
 
-    ok(await(20, sub { listed() == $clients }),
+    ok(await(60, sub { listed() == $clients }),
         "$what: all clients are back") or diag listed();
 
     sleep 1;
@@ -172,8 +187,9 @@ sub workers_too {
 
 
 $load->told("clients $clients", 60);
-ok(await(20, sub { listed() == $clients }), "$clients clients hold polls")
+ok(await(60, sub { listed() == $clients }), "$clients clients hold polls")
     or diag listed();
+cmp_ok(fair($clients), '>', 0.8, 'each worker has its share of them');
 
 calm('at first');
 
@@ -188,7 +204,7 @@ for (1 .. $cycles) {
 # workers that were replaced end with their last scrape
 
 my $workers = workers();
-ok(await(40, sub { holds()->{sockets} <= $workers }),
+ok(await(60, sub { holds()->{sockets} <= $workers }),
     'a private socket for each worker, no more');
 
 my $after = holds();

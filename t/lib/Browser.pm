@@ -97,7 +97,7 @@ sub call {
     syswrite($self->{to}, "$command\0") or die "browser has gone: $!\n";
 
     while (1) {
-        my $message = $self->message(30) or die "no answer to $method\n";
+        my $message = $self->message(120) or die "no answer to $method\n";
 
         next if ($message->{id} // 0) != $id;
 

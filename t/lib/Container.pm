@@ -19,7 +19,7 @@ use POSIX ();
 use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(image test_image build network directory write_file
-    read_file await command docker);
+    replace link_to read_file await command docker);
 
 my $prefix = ($ENV{MP_NAMES} // (defined $ENV{MP_TMP} ? 'mp-test' : 'mp-t'))
     . "-$$";
@@ -176,6 +176,24 @@ sub write_file {
 }
 
 
+# As an editor or "mv" does it: another file under the same name.
+
+sub replace {
+    my ($path, $text) = @_;
+
+    write_file("$path.new", $text);
+    rename "$path.new", $path or die "$path: $!\n";
+}
+
+
+sub link_to {
+    my ($to, $path) = @_;
+
+    symlink $to, "$path.new" or die "$path: $!\n";
+    rename "$path.new", $path or die "$path: $!\n";
+}
+
+
 sub read_file {
     my ($path) = @_;
 
@@ -284,7 +302,7 @@ sub logs { docker('logs', $_[0]{name})->{out} }
 sub logged {
     my ($self, $pattern, $seconds) = @_;
 
-    return await($seconds // 10, sub { $self->logs =~ $pattern });
+    return await($seconds // 60, sub { $self->logs =~ $pattern });
 }
 
 
@@ -306,7 +324,7 @@ sub running { $_[0]->inspect('{{.State.Running}}') eq 'true' }
 sub ended {
     my ($self, $seconds) = @_;
 
-    await($seconds // 20, sub { !$self->running }) or return;
+    await($seconds // 60, sub { !$self->running }) or return;
 
     return $self->inspect('{{.State.ExitCode}}');
 }

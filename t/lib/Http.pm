@@ -73,7 +73,7 @@ sub send_request {
 sub read_response {
     my ($s, %o) = @_;
 
-    my $seconds = $o{timeout} // 20;
+    my $seconds = $o{timeout} // 60;
     my $end = time + $seconds;
     my $text = '';
     my ($head, $headers, $length, $chunked);

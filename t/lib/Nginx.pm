@@ -30,13 +30,13 @@ END {
 $SIG{INT} = $SIG{TERM} = sub { exit 1 };
 
 
-# Waits until the sub returns something true, which it returns; at most 10 s,
-# or the seconds given.
+# Waits until the sub returns something true, which it returns; at most a
+# minute, which a machine may stand still for, or the seconds given.
 
 sub await {
     my ($sub, $seconds) = @_;
 
-    my $end = time + ($seconds // 10);
+    my $end = time + ($seconds // 60);
 
     while (1) {
         my $result = $sub->();
@@ -235,7 +235,7 @@ sub start {
             and die "nginx did not start:\n" . slurp("$self->{dir}/logs/stderr");
         ($self->workers || !$master) && IO::Socket::IP->new(
             PeerHost => '127.0.0.1', PeerPort => $self->{port});
-    }, 30) or die "nginx does not listen on port $self->{port}\n";
+    }) or die "nginx does not listen on port $self->{port}\n";
 
     return $self;
 }
@@ -269,6 +269,38 @@ sub workers {
 }
 
 
+# Stops a worker while it waits for events: elsewhere it may have the lock of a
+# zone, without which the others can't go on. True once it is.
+
+sub pause {
+    my ($self, $pid) = @_;
+
+    my $patience = $ENV{MP_SLOW} ? 60 : 10;
+
+    return await(sub {
+        kill 'STOP', $pid;
+        await(sub { slurp("/proc/$pid/stat") =~ /\) T / }, $patience);
+
+        return 1 if $self->waits($pid);
+
+        kill 'CONT', $pid;
+        return 0;
+    }, $patience);
+}
+
+
+# true if the last that a worker said is that it waits for events
+
+sub waits {
+    my ($self, $pid) = @_;
+
+    my $log = $self->log;
+    my $from = rindex $log, " $pid#$pid: ";
+
+    return substr($log, $from) =~ /\A[^\n]*: epoll timer: /;
+}
+
+
 # "nginx -s reload", until old workers have gone and a new one has come
 
 sub reload {
@@ -280,7 +312,7 @@ sub reload {
     return await(sub {
         my @now = $self->workers;
         return @now && !grep { $old{$_} } @now;
-    }, $ENV{MP_SLOW} ? 60 : 10);
+    });
 }
 
 
@@ -333,7 +365,8 @@ sub finish {
     delete $self->{pid};
 
     my @alerts = grep { !$allowed || !/$allowed/ }
-        grep { /\[(?:alert|emerg)\]|exited on signal|[Ss]anitizer/ }
+        grep { /\[(?:alert|emerg)\]|exited on signal|[Ss]anitizer
+            |:[ ]runtime[ ]error:/x }
         split /\n/, $self->log . slurp("$self->{dir}/logs/stderr");
 
     is(join("\n", @alerts), '', 'no alert in the log');

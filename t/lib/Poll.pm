@@ -100,7 +100,7 @@ sub poll {
 sub handed {
     my ($s, %o) = @_;
 
-    my $answer = read_response($s, timeout => 10, %o);
+    my $answer = read_response($s, timeout => 60, %o);
 
     $answer->{request} = Http::fields($answer->{body});
     $answer->{id} = $answer->{request}{id};
@@ -152,7 +152,7 @@ sub push_raw {
         headers => [ defined $o{identity} ? "X-Identity: $o{identity}"
             : () ]);
 
-    return read_response($s, timeout => 10);
+    return read_response($s, timeout => 60);
 }
 
 
@@ -181,7 +181,7 @@ sub scrape {
 sub scraped {
     my ($s, %o) = @_;
 
-    return read_response($s, timeout => 10, %o);
+    return read_response($s, timeout => 60, %o);
 }
 
 

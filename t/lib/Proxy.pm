@@ -13,7 +13,13 @@ use Container qw(await command directory write_file);
 use Http;
 
 our @ISA = qw(Container Exporter);
-our @EXPORT_OK = qw(entry key public_key);
+our @EXPORT_OK = qw(@confined entry key public_key);
+
+# options that leave a proxy no more rights than it needs
+
+our @confined = ('--read-only', '--tmpfs', '/run', '--cap-drop', 'ALL',
+    (map { ('--cap-add', $_) } qw(SETUID SETGID SYS_CHROOT NET_BIND_SERVICE)),
+    '--security-opt', 'no-new-privileges');
 
 my ($keys, %kept);
 
@@ -137,7 +143,7 @@ sub moved { delete $_[0]{address} }
 sub ready {
     my ($self, $seconds) = @_;
 
-    return await($seconds // 20, sub {
+    return await($seconds // 60, sub {
         $self->moved;
         $self->http(path => '/-/ready', timeout => 1)->{status} == 200
             && $self->banner =~ /^SSH-2\.0-/;
@@ -251,7 +257,7 @@ sub may_bind {
 
     # sshd notices a moment later
 
-    return await(5, sub { !$self->listens($port) });
+    return await(60, sub { !$self->listens($port) });
 }
 
 

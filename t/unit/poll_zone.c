@@ -9,6 +9,9 @@
  *     enter W NAME [ADDRESS [LABELS]] | exit W NAME
  *     hold W NAME | unhold W NAME answered|released|gone
  *     wait W NAME | unwait W NAME
+ *     offer W NAME | await W NAME      (the same, or where it is to go)
+ *     turn W NAME | closed | late      (of the one that turn was told of)
+ *     keeps W NAME                     (polls again by its connection)
  *     find W NAME | findwait W NAME
  *     list | count | version | expire | check
  *     flood W FROM TO                  (clients that poll, and go)
@@ -55,6 +58,7 @@ static ngx_prom_poll_zone_t *zone;
 static ngx_uint_t            version;      /* at first */
 static size_t                size;
 static u_char               *backup;
+static ngx_prom_poll_turn_t  turn;
 
 static ngx_prom_poll_at_t    at[WORKERS];
 static pid_t                 pids[WORKERS];
@@ -233,7 +237,10 @@ wrong(void)
         for (q = ngx_queue_head(head); q != head; q = ngx_queue_next(q)) {
             client = ngx_queue_data(q, ngx_prom_poll_entry_t, queue);
 
-            if (client->places || client->gone != i || ++n > idle) {
+            if (client->places
+                || (client->gone == NGX_PROM_POLL_AWAY) != i
+                || ++n > idle)
+            {
                 return "a queue is wrong";
             }
         }
@@ -432,6 +439,26 @@ enter(int worker, int argc, char **argv)
 
 
 static void
+keeps(int worker, ngx_str_t *name)
+{
+    ngx_int_t               rc;
+    ngx_prom_poll_hello_t   hello;
+    ngx_prom_poll_place_t  *place;
+
+    memset(&hello, 0, sizeof(hello));
+
+    hello.name = *name;
+    hello.kept = 1;
+
+    place = ngx_prom_poll_enter(zone, &at[worker], &hello, &rc);
+
+    if (place) {
+        ngx_prom_poll_exit(zone, place);
+    }
+}
+
+
+static void
 find(ngx_prom_poll_state_e state, ngx_prom_poll_at_t *there)
 {
     int                 i;
@@ -612,6 +639,18 @@ run(int argc, char **argv)
         find(ngx_prom_poll_find_wait(zone, &str, &at[worker], &there),
              &there);
 
+    } else if (strcmp(word, "keeps") == 0) {
+        keeps(worker, &str);
+
+    } else if (strcmp(word, "turn") == 0) {
+        ngx_prom_poll_turn(zone, &str, &turn);
+
+    } else if (strcmp(word, "closed") == 0) {
+        ngx_prom_poll_closed(zone, &turn);
+
+    } else if (strcmp(word, "late") == 0) {
+        ngx_prom_poll_late(zone, &turn);
+
     } else if (strcmp(word, "list") == 0) {
         list();
 
@@ -655,6 +694,14 @@ run(int argc, char **argv)
 
         } else if (strcmp(word, "unwait") == 0) {
             ngx_prom_poll_unwait(zone, p->place);
+
+        } else if (strcmp(word, "offer") == 0) {
+            find(ngx_prom_poll_offer(zone, p->place, &there) == NGX_OK
+                 ? NGX_PROM_POLL_HERE : NGX_PROM_POLL_THERE, &there);
+
+        } else if (strcmp(word, "await") == 0) {
+            find(ngx_prom_poll_await(zone, p->place, &there) == NGX_OK
+                 ? NGX_PROM_POLL_HERE : NGX_PROM_POLL_THERE, &there);
 
         } else {
             fprintf(stderr, "what is %s?\n", word);

@@ -1,0 +1,3 @@
+module forward_go
+
+go 1.19
