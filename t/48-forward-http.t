@@ -228,7 +228,8 @@ unlike($request, qr/^$_/mi, "... but not $_") for qw(Proxy- X-Hop TE
 
 for my $named ('Authorization', 'Host', 'Content-Length') {
     my $r = ask("http://$target/", method => 'POST', body => 'abc', headers =>
-        [ "Host: $target", "Connection: $named", 'Authorization: Basic eDp5' ]);
+        [ "Host: $target", "Connection: $named",
+            'Authorization: Basic eDp5' ]);
     is($r->{status}, 200, "Connection that names $named");
     my ($request) = $backend->arrived;
     like($request, qr/^Host: \Q$target\E\r\n(?s:.*)\r\n\r\nabc\z/m,
@@ -285,8 +286,9 @@ SKIP: {
 
 # schemes
 
-says("https://$target/", '400 https:// is for CONNECT here, which nothing but '
-    . 'plain http is asked without', 'https:// without a word on certificates');
+says("https://$target/", '400 https:// is for CONNECT here, which nothing '
+    . 'but plain http is asked without',
+    'https:// without a word on certificates');
 
 is(ask("http://127.0.0.1:$port{https}/up", by => 'auto')->{body},
     "tls /up 127.0.0.1:$port{https}\n", 'auto: http:// is upgraded');
@@ -348,8 +350,8 @@ for ([ '0.0.0.0', 'unspecified' ], [ '127.0.0.2', 'loopback' ],
         '... in its text, too');
 }
 
-says("http://127.0.0.1.:$port{closed}/", "502 127.0.0.1:$port{closed}: connect "
-    . "to 127.0.0.1:$port{closed}: connection refused",
+says("http://127.0.0.1.:$port{closed}/", "502 127.0.0.1:$port{closed}: "
+    . "connect to 127.0.0.1:$port{closed}: connection refused",
     'a dot at the end is no matter');
 says("http://10.9.1.1:9100/", '403 10.9.1.1:9100 is denied by a rule for '
     . '10.9.1.1', 'a rule that denies');
@@ -391,7 +393,8 @@ is($r->{line}, 'HTTP/1.1 407 this proxy wants a user and a password, by '
     . 'Proxy-Authorization: Basic', 'no credentials');
 is($r->{headers}{'proxy-authenticate'}, 'Basic realm="Monitoring Proxy"',
     '... and what to send');
-is(on("Basic $basic")->{status}, 200, 'the right ones, on the same connection');
+is(on("Basic $basic")->{status}, 200,
+    'the right ones, on the same connection');
 $r = on('Basic ' . encode_base64('scraper:wrong', ''));
 is($r->{line}, 'HTTP/1.1 407 this proxy knows no such user and password',
     'wrong ones, there');
@@ -502,7 +505,8 @@ like($text, qr/^$_$/m, "the log: $_") for
     "$port{direct} - - bad \"-\" - 400",
     "$port{direct} 10.9.1.1:9100 - denied \"allow !10.9.0.0/16\" - 403",
     "$port{direct} 127.0.0.2:9100 - special \"-\" - 403",
-    "$port{direct} $bad{silent} $bad{silent} late \"allow $bad{silent}\" - 504",
+    "$port{direct} $bad{silent} $bad{silent} late \"allow $bad{silent}\" - "
+        . '504',
     "$port{direct} $bad{closing} $bad{closing} unreachable \"allow "
         . "$bad{closing}\" - 502";
 
