@@ -7,6 +7,7 @@
  *     _dial.c       the target's addresses, one after the other
  *     _answer.c     the answer; a refusal ends there
  *     _peer.c       the connection that was dialled is given to proxy_pass
+ *     _buffer.c     what it has instead of its buffers
  */
 
 
@@ -41,6 +42,9 @@ struct ngx_stream_prom_forward_ctx_s {
     ngx_str_t                    answer;     /* what of it isn't sent yet */
     ngx_stream_prom_forward_pt   answered;
     ngx_event_t                  total;      /* ends the tunnel */
+
+    ngx_recv_pt                  recv;       /* the connections' own */
+    ngx_recv_pt                  peer_recv;
 
     ngx_uint_t                   status;     /* of a refusal */
 
@@ -104,6 +108,16 @@ void ngx_stream_prom_forward_end(ngx_stream_prom_forward_ctx_t *ctx);
 ngx_int_t ngx_stream_prom_forward_filter_init(ngx_conf_t *cf);
 char *ngx_stream_prom_forward_peer(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+
+/* ngx_stream_prom_forward_buffer.c */
+
+void ngx_stream_prom_forward_borrow(ngx_stream_prom_forward_ctx_t *ctx,
+    ngx_connection_t *pc);
+
+/* whose bytes are all sent, or of no more use */
+
+void ngx_stream_prom_forward_return(ngx_buf_t *b);
 
 
 /* ngx_stream_prom_forward_variables.c */

@@ -68,6 +68,12 @@ ngx_stream_prom_forward_end(ngx_stream_prom_forward_ctx_t *ctx)
     if (ctx->total.timer_set) {
         ngx_del_timer(&ctx->total);
     }
+
+    if (ctx->recv) {
+        ngx_stream_prom_forward_return(&ctx->session->upstream->upstream_buf);
+        ngx_stream_prom_forward_return(
+                                     &ctx->session->upstream->downstream_buf);
+    }
 }
 
 
@@ -132,6 +138,8 @@ ngx_stream_prom_forward_peer_get(ngx_peer_connection_t *pc, void *data)
 
     ctx->peer.connection = NULL;
 
+    ngx_stream_prom_forward_borrow(ctx, pc->connection);
+
     return NGX_DONE;
 }
 
@@ -148,29 +156,25 @@ ngx_stream_prom_forward_peer_free(ngx_peer_connection_t *pc, void *data,
 
 
 /*
- * Half-close: nginx shuts down the socket, without the close_notify by which
- * TLS tells an end from a cut.
+ * All bytes of a direction pass here.  Half-close: nginx shuts down the socket,
+ * without the close_notify by which TLS tells an end from a cut.
  */
 
 static ngx_int_t
 ngx_stream_prom_forward_filter(ngx_stream_session_t *s, ngx_chain_t *in,
     ngx_uint_t from_upstream)
 {
-#if (NGX_STREAM_SSL)
     ngx_int_t                       rc;
     ngx_chain_t                    *cl;
-    ngx_connection_t               *c;
     ngx_stream_prom_forward_ctx_t  *ctx;
-
-    c = s->connection;
 
     ctx = ngx_stream_get_module_ctx(s, ngx_stream_prom_forward_module);
 
-    if (ctx == NULL || !from_upstream || c->ssl == NULL || ctx->told) {
+    if (ctx == NULL || ctx->recv == NULL) {
         return ngx_stream_next_filter(s, in, from_upstream);
     }
 
-    for (cl = in; cl; cl = cl->next) {
+    for (cl = in; cl && from_upstream; cl = cl->next) {
         if (cl->buf->last_buf) {
             ctx->ended = 1;
         }
@@ -178,17 +182,33 @@ ngx_stream_prom_forward_filter(ngx_stream_session_t *s, ngx_chain_t *in,
 
     rc = ngx_stream_next_filter(s, in, from_upstream);
 
-    if (rc == NGX_OK && ctx->ended && !c->buffered) {
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    /* nothing is left to be sent */
+
+    if (!from_upstream) {
+        ngx_stream_prom_forward_return(&s->upstream->downstream_buf);
+        return NGX_OK;
+    }
+
+    ngx_stream_prom_forward_return(&s->upstream->upstream_buf);
+
+#if (NGX_STREAM_SSL)
+
+    if (ctx->ended && !ctx->told && s->connection->ssl
+        && !s->connection->buffered)
+    {
         ctx->told = 1;
 
-        (void) SSL_shutdown(c->ssl->connection);
+        (void) SSL_shutdown(s->connection->ssl->connection);
         ERR_clear_error();
     }
 
-    return rc;
-#else
-    return ngx_stream_next_filter(s, in, from_upstream);
 #endif
+
+    return NGX_OK;
 }
 
 
