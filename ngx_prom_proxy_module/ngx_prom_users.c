@@ -12,13 +12,14 @@
 
 #define NGX_PROM_USER_MIN   (sizeof("u:$5$") - 1)
 
+#define NGX_PROM_USER_BCRYPT  60      /* characters */
+
 #define NGX_PROM_USER_FORM  "USER:HASH"
 
 
 static void ngx_prom_user_parse(ngx_prom_users_t *users, ngx_prom_line_t *pl,
     ngx_prom_seen_t *names);
-static int ngx_prom_user_name(ngx_prom_line_t *pl, ngx_prom_text_t *name,
-    ngx_prom_seen_t *names);
+static int ngx_prom_user_name(ngx_prom_line_t *pl, ngx_prom_text_t *name);
 static void ngx_prom_user_hash(ngx_prom_line_t *pl, ngx_prom_text_t *hash);
 static int ngx_prom_user_order(const void *one, const void *two);
 static int ngx_prom_user_compare(const ngx_prom_text_t *one,
@@ -77,9 +78,11 @@ static void
 ngx_prom_user_parse(ngx_prom_users_t *users, ngx_prom_line_t *pl,
     ngx_prom_seen_t *names)
 {
-    char             *colon;
-    ngx_prom_text_t   word;
-    ngx_prom_user_t   user;
+    char                *colon;
+    uint32_t             before;
+    ngx_prom_text_t      word;
+    ngx_prom_user_t      user;
+    ngx_prom_excerpt_t   buf;
 
     if (!ngx_prom_line_token(pl, &word)) {
         return;
@@ -99,7 +102,7 @@ ngx_prom_user_parse(ngx_prom_users_t *users, ngx_prom_line_t *pl,
     user.hash.data = colon + 1;
     user.hash.len = word.data + word.len - (colon + 1);
 
-    if (!ngx_prom_user_name(pl, &user.name, names)) {
+    if (!ngx_prom_user_name(pl, &user.name)) {
         return;
     }
 
@@ -110,23 +113,33 @@ ngx_prom_user_parse(ngx_prom_users_t *users, ngx_prom_line_t *pl,
                             "is " NGX_PROM_USER_FORM ", without white space");
     }
 
-    if (!pl->wrong) {
-
-        /* what follows is white space, a line's end, or behind the text */
-
-        word.data[word.len] = '\0';
-        users->users[users->count++] = user;
+    if (pl->wrong) {
+        return;
     }
+
+    /* there is room for as many names as lines may be right, and no more */
+
+    before = ngx_prom_seen_add(names, user.name.data, user.name.len,
+                               pl->number);
+
+    if (before) {
+        ngx_prom_line_error(pl, user.name.data, "user \"%s\" is in line %u, "
+                            "too", ngx_prom_excerpt(buf, user.name.data,
+                                                    user.name.len),
+                            (unsigned) before);
+        return;
+    }
+
+    /* what follows is white space, a line's end, or behind the text */
+
+    word.data[word.len] = '\0';
+    users->users[users->count++] = user;
 }
 
 
 static int
-ngx_prom_user_name(ngx_prom_line_t *pl, ngx_prom_text_t *name,
-    ngx_prom_seen_t *names)
+ngx_prom_user_name(ngx_prom_line_t *pl, ngx_prom_text_t *name)
 {
-    uint32_t            before;
-    ngx_prom_excerpt_t  buf;
-
     if (name->len == 0) {
         ngx_prom_line_error(pl, name->data, "no user in front of the colon; "
                             "a line is " NGX_PROM_USER_FORM);
@@ -136,15 +149,6 @@ ngx_prom_user_name(ngx_prom_line_t *pl, ngx_prom_text_t *name,
     if (name->len > NGX_PROM_NAME_MAX) {
         ngx_prom_line_error(pl, name->data, "user of %zu bytes; %d are "
                             "allowed", name->len, NGX_PROM_NAME_MAX);
-        return 0;
-    }
-
-    before = ngx_prom_seen_add(names, name->data, name->len, pl->number);
-
-    if (before) {
-        ngx_prom_line_error(pl, name->data, "user \"%s\" is in line %u, too",
-                            ngx_prom_excerpt(buf, name->data, name->len),
-                            (unsigned) before);
         return 0;
     }
 
@@ -174,13 +178,24 @@ ngx_prom_user_hash(ngx_prom_line_t *pl, ngx_prom_text_t *hash)
         if (ngx_prom_starts(hash->data, hash->data + hash->len,
                             ngx_prom_user_hashes[i]))
         {
-            return;
+            break;
         }
     }
 
-    ngx_prom_line_error(pl, hash->data, "no hash of bcrypt, yescrypt, scrypt "
-                        "or SHA-crypt; \"htpasswd -B\" makes one, others are "
-                        "no protection");
+    if (ngx_prom_user_hashes[i] == NULL) {
+        ngx_prom_line_error(pl, hash->data, "no hash of bcrypt, yescrypt, "
+                            "scrypt or SHA-crypt; \"htpasswd -B\" makes one, "
+                            "others are no protection");
+        return;
+    }
+
+    /* one that was cut off would be nobody's for ever */
+
+    if (hash->data[1] == '2' && hash->len != NGX_PROM_USER_BCRYPT) {
+        ngx_prom_line_error(pl, hash->data, "hash of bcrypt with %zu "
+                            "characters; it has %d", hash->len,
+                            NGX_PROM_USER_BCRYPT);
+    }
 }
 
 

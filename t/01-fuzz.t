@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
 # t/01-fuzz.t: nothing that a targets file, a hosts file, a certificate, a
-# pushed response, a file of tokens, an allow-list, a scrape that a client is
-# handed or a request for a tunnel may hold upsets what reads it
+# pushed response, a file of tokens or users, an allow-list, a scrape that a
+# client is handed or a request for a tunnel may hold upsets what reads it
 #
 # MP_FUZZ_SECONDS is how long it tries each for, 20 if not set. What it finds is
 # printed in base64: decode that into a file, and run the fuzzer on it.
@@ -24,7 +24,7 @@ my $dir = File::Temp->newdir;
 plan skip_all => 'clang is not installed'
     if !grep { -x "$_/clang" } split /:/, $ENV{PATH};
 
-plan tests => 24;
+plan tests => 27;
 
 
 # Runs a command; what it says is printed only if it fails.
@@ -111,6 +111,10 @@ SKIP: {
 
 SKIP: {
     fuzzes('tokens', 'corpus-tokens', @targets, "$grammar/ngx_prom_tokens.c");
+}
+
+SKIP: {
+    fuzzes('users', 'corpus-users', @targets, "$grammar/ngx_prom_users.c");
 }
 
 SKIP: {

@@ -9,8 +9,9 @@ use Exporter 'import';
 use File::Temp;
 use FindBin;
 
-our @EXPORT = qw(answer_dumper cases check connect_dumper dumper hosts_dumper
-    hosts_tool rules_dumper run slurp spew tokens_dumper tool workdir);
+our @EXPORT = qw(answer_dumper cases check checkme_dumper connect_dumper dumper
+    hosts_dumper hosts_tool rules_dumper run slurp spew tokens_dumper tool
+    users_dumper workdir);
 
 my $root = "$FindBin::Bin/..";
 my $grammar = "$root/ngx_prom_proxy_module";
@@ -116,6 +117,15 @@ sub connect_dumper {
 
 sub rules_dumper {
     return build_dump('rules_dump', glob("$grammar/ngx_prom_rules*.c"));
+}
+
+sub users_dumper {
+    return build_dump('users_dump', "$grammar/ngx_prom_users.c");
+}
+
+sub checkme_dumper {
+    return build_dump('checkme_dump', "$grammar/ngx_prom_checkme.c",
+        '-lcrypto');
 }
 
 sub build_dump {
