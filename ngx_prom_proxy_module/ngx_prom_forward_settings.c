@@ -164,7 +164,10 @@ ngx_prom_forward_parsed(ngx_conf_t *cf, ngx_str_t *text)
         return NULL;
     }
 
-    ngx_memcpy(p, text->data, text->len);
+    if (text->len) {
+        ngx_memcpy(p, text->data, text->len);
+    }
+
     p[text->len] = '\0';
 
     rules->alloc = ngx_prom_forward_rule_alloc;

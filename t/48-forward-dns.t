@@ -32,10 +32,10 @@ my $six = eval { Backend->new(host => '::1', port => $port) };
 my %names = (
     'good.test' => '127.0.0.2', 'bad.test' => '127.0.0.1',
     'both.test' => '127.0.0.1 127.0.0.2', 'dead.test' => '127.0.0.3 127.0.0.2',
-    'denied.test' => '127.0.0.2', 'metadata.test' => '169.254.169.254',
+    'denied.test' => '127.0.0.2', 'metadata.test' => '100.100.100.200',
     'silence.test' => 'silence', 'silence2.test' => 'silence',
     'private.test' => '127.0.0.2', 'far.other' => '127.0.0.2',
-    'net.other' => '192.0.2.7', 'rule.test' => '127.0.0.4 127.0.0.2',
+    'net.other' => '10.9.8.7', 'rule.test' => '127.0.0.4 127.0.0.2',
 );
 my $dns = Dns->new(%names);
 my %by = map { $_ => free_port() } qw(first six none);
@@ -83,7 +83,7 @@ like(($good->arrived)[0], qr/^Host: good\.test:$port\r$/m, '... and its Host');
 says('bad.test', "403 bad.test:$port is not allowed: 127.0.0.1 is loopback, "
     . $exactly, 'one whose address is special');
 says('metadata.test', "403 metadata.test:$port is not allowed: "
-    . "169.254.169.254 is metadata service, $exactly", 'another');
+    . "100.100.100.200 is metadata service, $exactly", 'another');
 says('both.test', '200 OK', 'one of two addresses is special');
 says('rule.test', '200 OK', 'one of two is denied');
 says('dead.test', '200 OK', 'one of two is dead');
@@ -93,7 +93,7 @@ says('private.test', "403 private.test:$port is denied by rule",
     'one that the block denies, though the file allows it');
 says('far.other', '200 OK', 'a name that no rule has, for its address');
 says('net.other', "403 net.other:$port is not allowed: no rule is for "
-    . '192.0.2.7', 'one whose address none has, either');
+    . '10.9.8.7', 'one whose address none has, either');
 says('none.test', "502 none.test:$port: Host not found",
     'one that doesn\'t exist');
 
@@ -111,7 +111,8 @@ like($log, qr/^\Q$_\E$/m, "the log: $_") for
 # a failure is remembered, and not for long
 
 $dns->set(%names, 'none.test' => '127.0.0.2');
-is(ask('none.test')->{status}, 502, 'that there is no such name is remembered');
+is(ask('none.test')->{status}, 502,
+    'that there is no such name is remembered');
 ok(await(sub { ask('none.test')->{status} == 200 }, 10 * $slow),
     '... for some seconds');
 
@@ -142,7 +143,8 @@ is($bad->arrived, 0, '... and nothing has arrived in between');
 
 my $leaves = IO::Socket::IP->new(PeerHost => '127.0.0.1',
     PeerPort => $by{first});
-syswrite $leaves, "GET http://silence2.test:$port/ HTTP/1.1\r\nHost: x\r\n\r\n";
+syswrite $leaves, "GET http://silence2.test:$port/ HTTP/1.1\r\n"
+    . "Host: x\r\n\r\n";
 sleep 0.1;
 close $leaves;
 

@@ -96,7 +96,8 @@ is(status('open', $target), 200, '... and the rules stay');
 is(status('open', $other), 403, '... all of them');
 
 unlink "$dir/allow";
-logs(qr/\Q$dir\E\/allow: cannot be opened .*No such file/, 'a file that is gone is told');
+logs(qr/\Q$dir\E\/allow: cannot be opened .*No such file/,
+    'a file that is gone is told');
 is(status('open', $target), 200, '... and the rules stay');
 
 $nginx->write('allow', '');
@@ -206,7 +207,8 @@ cmp_ok(decided('users', 'credentials'), '>=', 16, '... by each block');
 
 my ($of) = grep { /target.*\Q$target\E/ && /open/ } sort keys %{ metrics() };
 ok($of, 'a target has counters of its own');
-ok(!grep({ /10\.0\.0\.1/ } keys %{ metrics() }), '... but none that is denied');
+ok(!grep({ /10\.0\.0\.1/ } keys %{ metrics() }),
+    '... but none that is denied');
 
 my $denied = decided('open', 'denied');
 my $count = metrics()->{$of};
@@ -253,7 +255,8 @@ mistake('allow 10.0.0.0/8;', 'needs "verify FILE", the CA of the targets');
 mistake('allow 10.0.0.0/33; verify off;', 'invalid rule in "allow": ');
 mistake('allow "#"; verify off;', 'is no rule');
 mistake('allow; verify off;', 'invalid number of arguments in "allow"');
-mistake("$ok allow_file %%DIR%%/none;", 'none: cannot be opened .*No such file');
+mistake("$ok allow_file %%DIR%%/none;",
+    'none: cannot be opened .*No such file');
 mistake("$ok allow_file %%DIR%%/bad;", 'bad:1:\d+: ');
 mistake("$ok allow_file a b;", 'invalid number of arguments');
 mistake("$ok plain *:80;", '"plain" of "prom_forward x" needs "scheme auto"');
