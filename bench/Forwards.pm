@@ -167,6 +167,9 @@ stream {
     server {
         listen 127.0.0.1:$self->{tls} ssl;
         ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_cache shared:forward_tls:10m;
+        ssl_session_tickets off;
+        ssl_conf_command NumTickets 0;
         ssl_certificate $name.crt;
         ssl_certificate_key $name.key;
 $tunnels

@@ -156,7 +156,7 @@ ngx_stream_prom_forward_peer_free(ngx_peer_connection_t *pc, void *data,
 
 
 /*
- * All bytes of a direction pass here.  Half-close: nginx shuts down the socket,
+ * All bytes pass here.  Half-close: nginx shuts down the socket,
  * without the close_notify by which TLS tells an end from a cut.
  */
 
