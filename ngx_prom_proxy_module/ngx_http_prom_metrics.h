@@ -126,6 +126,7 @@ struct ngx_http_prom_metrics_s {
     /* forward proxies, or NULL; where the walk of their targets is */
 
     ngx_array_t                 *forward;
+    ngx_uint_t                   per_forwarded;  /* also without targets */
     ngx_uint_t                   forward_block;
     ngx_uint_t                   forward_target;
     const ngx_prom_forward_counter_t  *forward_counter;

@@ -171,6 +171,7 @@ ngx_http_prom_metrics_handler(ngx_http_request_t *r)
     poll = ngx_http_get_module_main_conf(r, ngx_http_prom_poll_module);
 
     m->forward = ngx_prom_forward_all((ngx_cycle_t *) ngx_cycle);
+    m->per_forwarded = mlcf->per_target;
 
     if (poll->zone) {
         m->polls = ngx_http_prom_proxy_polls(poll->zone);
@@ -448,7 +449,7 @@ ngx_http_prom_metrics_left_out(ngx_http_prom_metrics_t *m,
         return m->forward == NULL;
 
     case NGX_HTTP_PROM_METRICS_FORWARDED:
-        return !m->per_target || m->forward == NULL;
+        return !m->per_forwarded || m->forward == NULL;
 
     default:
         return 0;
