@@ -15,7 +15,14 @@ my $deploy = "$FindBin::Bin/../deploy";
 sub unit {
     my ($name) = @_;
 
-    open my $fh, '<', "$deploy/systemd/$name.service" or die "$name: $!\n";
+    return file($name =~ m{/} ? "$name.service" : "systemd/$name.service");
+}
+
+
+sub file {
+    my ($name) = @_;
+
+    open my $fh, '<', "$deploy/$name" or die "$name: $!\n";
     local $/;
 
     return <$fh>;
@@ -32,7 +39,8 @@ sub verify {
     my $unit = "$dir/monitoring-proxy-tunnel.service";
 
     $text =~ s/^User=.*/User=daemon/m;
-    $text =~ s{^ExecStart=/usr/bin/monitoring-proxy-client}{ExecStart=/bin/true}m;
+    $text =~ s{^ExecStart=/usr/(?:bin/monitoring-proxy-client|sbin/nginx)}
+        {ExecStart=/bin/true}mx;
 
     open my $fh, '>', $unit or die "$unit: $!\n";
     print $fh $text;
@@ -58,17 +66,68 @@ my $client = unit('monitoring-proxy-client');
 is(verify($client), '', 'systemd takes the client\'s unit');
 like($client, qr/^DynamicUser=yes$/m, 'its user is made for it');
 
-my $threat = do {
+# How much systemd-analyze thinks that a unit could do.
+
+sub threat {
+    my ($text) = @_;
+
     my $dir = File::Temp->newdir;
-    open my $fh, '>', "$dir/client.service" or die "unit: $!\n";
-    print $fh $client;
+    open my $fh, '>', "$dir/some.service" or die "unit: $!\n";
+    print $fh $text;
     close $fh or die "unit: $!\n";
 
-    `systemd-analyze security --offline=true $dir/client.service 2>&1`
+    return `systemd-analyze security --offline=true $dir/some.service 2>&1`
         =~ /exposure level .*: ([\d.]+)/ ? $1 : 'unknown';
-};
+}
 
-cmp_ok($threat, '<=', 2, 'systemd-analyze finds little that it could do');
+cmp_ok(threat($client), '<=', 2,
+    'systemd-analyze finds little that it could do');
+
+# the forward proxy's, and its configuration of nginx
+
+my $forward = unit('forward/monitoring-forward');
+
+is(verify($forward), '', 'systemd takes the forward proxy\'s unit');
+like($forward, qr/^DynamicUser=yes$/m, 'its user is made for it, too');
+cmp_ok(threat($forward), '<=', 2, 'and it can do little');
+
+SKIP: {
+    skip 'no built module, or no stream', 2
+        unless $ENV{MP_MODULE} && $ENV{MP_NGINX}
+        && -e '/usr/lib/nginx/modules/ngx_stream_module.so';
+
+    my $dir = File::Temp->newdir;
+    my $modules = $ENV{MP_MODULE} =~ s{/[^/]*$}{}r;
+    my $conf = file('forward/nginx.conf');
+
+    system "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256"
+        . " -nodes -days 2 -subj /CN=test -keyout $dir/server.key"
+        . " -out $dir/server.crt 2> /dev/null";
+
+    for (['allow', "10.20.0.0/16:9100\n"], ['nginx.conf', $conf
+        =~ s{/etc/monitoring-forward|/run/monitoring-forward
+            |/run/credentials/[^/]+}{$dir}gxr
+        =~ s{/usr/lib/nginx/modules/(ngx_\w*prom)}{$modules/$1}gr
+        =~ s{/ca\.pem}{/server.crt}r ])
+    {
+        my ($name, $text) = @$_;
+
+        open my $fh, '>', "$dir/$name" or die "$name: $!\n";
+        print $fh $text;
+        close $fh or die "$name: $!\n";
+    }
+
+    chmod 0755, $dir;
+    my $said = `$ENV{MP_NGINX} -t -q -e stderr -c $dir/nginx.conf 2>&1`;
+    ok($? == 0, 'nginx takes the forward proxy\'s configuration')
+        or diag $said;
+
+    open my $fh, '>>', "$dir/allow";
+    print $fh "10.0.0.0/40\n";
+    close $fh;
+    $said = `$ENV{MP_NGINX} -t -q -e stderr -c $dir/nginx.conf 2>&1`;
+    like($said, qr{/allow:2:\d+: }, 'and would tell a rule with a mistake');
+}
 
 # Prometheus' configurations, of the examples and of make run
 
