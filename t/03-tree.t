@@ -152,6 +152,16 @@ for my $name (sort keys %allowed) {
         [ sort @{ $allowed{$name} } ], "docs have the contexts of $name");
 }
 
+# what stands in the block prom_forward; "include" is nginx's own
+
+my ($block) = slurp('docs/module.md')
+    =~ /^#### The block `prom_forward`\n(.*?)^#/ms;
+
+is_deeply([ sort(($block // '') =~ /^\| `(\w+)/mg) ],
+    [ sort 'include', @{ names(qr/^    \{ ngx_string\("(\w+)"\), /m,
+        'ngx_prom_proxy_module/ngx_prom_forward_settings.c') } ],
+    'docs/module.md has the settings of the block prom_forward');
+
 # own metrics, and their types; a long name is in two pieces
 
 my %metrics = map { slurp($_) =~ /ngx_string\("(monitoring_proxy_[^)]+)"\),
