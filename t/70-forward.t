@@ -427,7 +427,7 @@ for ([ 'a rule', { ALLOW => 'a:9100 10.0.0.0/40:9100 b:9100' },
 
     $careless->exec('sh', '-c', 'cp /etc/resolv.conf /tmp/a; '
         . '(cat /tmp/a; echo nameserver 192.0.2.53) > /etc/resolv.conf');
-    ok($careless->logged(qr{^resolver: /etc/resolv\.conf\ read\ again:
+    ok($careless->logged(qr{^resolver:\ /etc/resolv\.conf\ read\ again:
         \ .*192\.0\.2\.53}mx), 'name servers are followed')
         or diag $careless->logs;
     ok($careless->ready, 'and it goes on');
