@@ -57,8 +57,9 @@ sub body {
 my ($config) = @{ decode_json(docker('image', 'inspect', image())->{out}) };
 $config = $config->{Config};
 
-is_deeply([ sort keys %{ $config->{ExposedPorts} } ], [ '22/tcp', '80/tcp',
-    '8080/tcp' ], 'ports 22, 80 and 8080 are exposed');
+is_deeply([ sort keys %{ $config->{ExposedPorts} } ], [ '22/tcp',
+    '4445/tcp', '80/tcp', '8080/tcp' ],
+    'ports 22, 80, 4445 and 8080 are exposed');
 
 for my $label (qw(title description source revision version created licenses
     base.name))
