@@ -19,6 +19,10 @@ use Http qw(connection read_response request send_request);
 use Nginx;
 
 my $slow = $ENV{MP_SLOW} ? 4 : 1;
+
+# of bcrypt: valgrind lets one thread run at a time, and not the other at all
+
+my $cost = $ENV{MP_SLOW} ? 4 : 10;
 my $nginx = Nginx->new;
 my $dir = $nginx->dir;
 my $target = '127.0.0.1:' . Backend->new->port;
@@ -27,7 +31,7 @@ my %port = map { $_ => free_port() } qw(open users);
 
 authority($dir, 'ca');
 $nginx->write('allow', "# one\n$target\n");
-$nginx->write('users', hashed('scraper', 'secret', 11)
+$nginx->write('users', hashed('scraper', 'secret', $cost)
     . hashed('other', 'word'));
 
 sub configure {
@@ -111,14 +115,14 @@ becomes(200, '... until it has a rule', 'open', $target);
 is(status('users', $target, basic('scraper:secret')), 200, 'a user');
 is(status('users', $target, basic('scraper:secret')), 200, '... again');
 
-$nginx->write('users', hashed('scraper', 'changed', 10)
+$nginx->write('users', hashed('scraper', 'changed', $cost)
     . hashed('other', 'word'));
 becomes(407, 'a password that was changed', 'users', $target,
     basic('scraper:secret'));
 is(status('users', $target, basic('scraper:changed')), 200, '... is new');
 is(status('users', $target, basic('other:word')), 200, '... for one alone');
 
-$nginx->write('users', hashed('scraper', 'changed', 10));
+$nginx->write('users', hashed('scraper', 'changed', $cost));
 becomes(407, 'a user that is gone', 'users', $target, basic('other:word'));
 
 $nginx->write('users', "scraper:changed\n");
@@ -131,7 +135,7 @@ is(status('users', $target, basic('scraper:changed')), 200,
 $nginx->write('users', '');
 becomes(407, 'nobody is in an empty file', 'users', $target,
     basic('scraper:changed'));
-$nginx->write('users', hashed('scraper', 'changed', 10));
+$nginx->write('users', hashed('scraper', 'changed', $cost));
 becomes(200, '... until somebody is', 'users', $target,
     basic('scraper:changed'));
 
@@ -158,10 +162,15 @@ cmp_ok($longest, '<', 5 * $slow, '... and at once');
 
 my %statuses;
 $statuses{ read_response($_, timeout => 60)->{status} }++ for @tries;
-is(join(' ', sort keys %statuses), '407 503',
+like(join(' ', sort keys %statuses), qr/\A407(?: 503)?\z/,
     'wrong passwords are refused, or not looked at');
-cmp_ok($statuses{503}, '>', 10, '... so that few are checked at once');
-logs(qr/16 passwords are being checked already/, '... which is logged');
+
+SKIP: {
+    skip 'cheap hashes are checked as fast as they come', 2 if $ENV{MP_SLOW};
+
+    cmp_ok($statuses{503}, '>', 10, '... so that few are checked at once');
+    logs(qr/16 passwords are being checked already/, '... which is logged');
+}
 
 # those who don't wait for it
 
