@@ -422,9 +422,17 @@ for (
 }
 
 {
-    # what the workers keep among themselves stays
+    # what the workers keep among themselves stays, and the rest is closed
 
-    my @before = status();
+    my (@before, $same);
+
+    await(sub {
+        my @last = @before;
+        @before = status();
+        $same = (@last && $last[0] == $before[0]) ? $same + 1 : 0;
+        return $same == 20;
+    }, $patience);
+
     my @clients = map { held($there) } 1 .. 5;
     my @scrapers = map { to($here) } 1 .. 5;
 
