@@ -14,6 +14,11 @@
 #include "ngx_http_prom_poll.h"
 
 
+/* the identity, and what is around it */
+
+#define NGX_HTTP_PROM_POLL_BROKEN_LEN  (NGX_HTTP_PROM_POLL_IDENTITY + 256)
+
+
 static ngx_int_t ngx_http_prom_poll_broken_tell(ngx_addr_t *addr,
     ngx_str_t *value, ngx_log_t *log);
 
@@ -56,7 +61,7 @@ ngx_http_prom_poll_broken_tell(ngx_addr_t *addr, ngx_str_t *value,
     ngx_int_t      rc;
     const char    *what;
     ngx_socket_t   s;
-    u_char         text[1024];
+    u_char         text[NGX_HTTP_PROM_POLL_BROKEN_LEN];
 
     last = ngx_slprintf(text, text + sizeof(text),
                         "GET / HTTP/1.1" CRLF

@@ -125,6 +125,12 @@ ngx_http_prom_poll_move_can_now(ngx_http_request_t *r)
         return 0;
     }
 
+    /* both would count it once more there, and refuse it as one too many */
+
+    if (r->limit_req_status || r->limit_conn_status) {
+        return 0;
+    }
+
 #if (NGX_HTTP_V2)
     if (r->stream) {
         return 0;
@@ -149,7 +155,8 @@ ngx_http_prom_poll_move_can_now(ngx_http_request_t *r)
 
 /*
  * What was read has lost its line ends to nginx's parser, so it is written
- * once more; with it goes what was read behind it.
+ * once more; with it goes what was read behind it.  No line may get longer, as
+ * nginx has a limit for each, so there is no space behind a colon.
  */
 
 static ngx_int_t
@@ -191,7 +198,7 @@ ngx_http_prom_poll_move_text(ngx_http_request_t *r, ngx_str_t *text)
             continue;
         }
 
-        len += header[i].key.len + sizeof(": " CRLF) - 1 + header[i].value.len;
+        len += header[i].key.len + sizeof(":" CRLF) - 1 + header[i].value.len;
     }
 
     if (len > NGX_HTTP_PROM_POLL_MOVE_TEXT) {
@@ -229,7 +236,7 @@ ngx_http_prom_poll_move_text(ngx_http_request_t *r, ngx_str_t *text)
         }
 
         p = ngx_cpymem(p, header[i].key.data, header[i].key.len);
-        *p++ = ':'; *p++ = ' ';
+        *p++ = ':';
         p = ngx_cpymem(p, header[i].value.data, header[i].value.len);
         *p++ = CR; *p++ = LF;
     }

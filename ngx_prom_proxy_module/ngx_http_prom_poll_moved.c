@@ -202,12 +202,20 @@ ngx_http_prom_poll_moved_take(int fd, ngx_http_prom_poll_move_head_t *head,
 
     ls = ngx_http_prom_poll_moved_listening(head);
 
+    if (ls == NULL) {
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "a connection that moves to this worker is closed: its "
+                      "address is not listened on any more");
+
+        ngx_http_prom_poll_moved_close(fd, log);
+        return;
+    }
+
     /* one that is idle is closed as all are that this worker has then */
 
-    if (ls == NULL
-        || (ngx_http_prom_poll_worker()->leaving
-            && head->text == 0
-            && recv(fd, peek, 1, MSG_PEEK|MSG_DONTWAIT) != 1))
+    if (ngx_http_prom_poll_worker()->leaving
+        && head->text == 0
+        && recv(fd, peek, 1, MSG_PEEK|MSG_DONTWAIT) != 1)
     {
         ngx_http_prom_poll_moved_close(fd, log);
         return;
@@ -455,7 +463,9 @@ ngx_http_prom_poll_moved_idle(ngx_connection_t *c)
 
     ngx_add_timer(c->read, clcf->keepalive_timeout);
 
-    c->idle = 1;
+    /* while this worker leaves: a request is there, so it isn't closed */
+
+    c->idle = !ngx_http_prom_poll_worker()->leaving;
     c->recv = ngx_http_prom_poll_moved_recv_idle;
     c->log->action = "keepalive";
 }

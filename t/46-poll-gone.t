@@ -339,4 +339,27 @@ start(2);
 
 $nginx->finish(qr/exited on signal 9|was locked by/);
 
+
+# the same of a client whose certificate has many names
+
+{
+    start(3, push => 'prom_poll_identity $http_x_identity;');
+    @pids = $nginx->workers;
+
+    my $name = new_name();
+    my ($poll, $scrape, $got) = handed_at($name, $pids[0]);
+    my $push = to($pids[1]);
+
+    send_request($push, raw => "POST /push HTTP/1.1\r\nHost: p\r\n"
+        . "X-Identity: $name," . 'n' x 1900 . "\r\n"
+        . "Content-Length: 1000\r\n\r\nHTTP/1.1 200 OK\r\n"
+        . "Id: $got->{id}\r\n");
+    close $push;
+
+    is(told($scrape), "502 $name: its client broke off its answer\n",
+        'so it is of one with an identity as long as there may be');
+
+    $nginx->finish;
+}
+
 done_testing();

@@ -26,7 +26,10 @@ my $number = 0;
 
 $nginx->configure(targets => '', workers => 2,
     http => poll_http(port => $port,
-        http => 'log_format line "$request $status $connection_requests";',
+        http => 'log_format line "$request $status $connection_requests";
+            limit_req_zone $http_x_rate zone=rate:1m rate=1r/m;
+            limit_conn_zone $http_x_conn zone=conn:1m;',
+        scrape => 'limit_req zone=rate; limit_conn conn 1;',
         server => <<"END"));
 listen 127.0.0.1:$spread reuseport;
 access_log %%DIR%%/logs/lines.log line;
@@ -278,6 +281,16 @@ for (
         answered($poll, to($there));
         is(right($s, $name), 1, 'one with a longer header than a move takes');
     }, '0 1', 'hops');
+
+    for my $limit (qw(Rate Conn)) {
+        ($name, $poll) = held($there);
+
+        is(counted {
+            asked($s, $name, headers => [ "X-$limit: 1" ]);
+            answered($poll, to($there));
+            is(right($s, $name), 1, "one that a limit counts: X-$limit");
+        }, '0 1', 'hops');
+    }
 }
 
 
@@ -409,9 +422,17 @@ for (
 }
 
 {
-    # what the workers keep among themselves stays
+    # what the workers keep among themselves stays, and the rest is closed
 
-    my @before = status();
+    my (@before, $same);
+
+    await(sub {
+        my @last = @before;
+        @before = status();
+        $same = (@last && $last[0] == $before[0]) ? $same + 1 : 0;
+        return $same == 20;
+    }, $patience);
+
     my @clients = map { held($there) } 1 .. 5;
     my @scrapers = map { to($here) } 1 .. 5;
 

@@ -204,8 +204,8 @@ for (1 .. $cycles) {
 # workers that were replaced end with their last scrape
 
 my $workers = workers();
-ok(await(60, sub { holds()->{sockets} <= $workers }),
-    'a private socket for each worker, no more');
+ok(await(60, sub { holds()->{sockets} <= 2 * $workers }),
+    'two private sockets for each worker, no more');
 
 my $after = holds();
 cmp_ok($after->{files}, '<', $before->{files} * 1.2 + 50,
