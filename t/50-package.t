@@ -85,9 +85,6 @@ is(shell("cat $conf")->{out},
     "load_module modules/ngx_http_prom_proxy_module.so;\n",
     'by the line that loads it');
 
-works("test -e /usr/lib/nginx/modules/ngx_stream_prom_forward_module.so",
-    'that of stream is there, for who loads it');
-
 # the example
 
 works("mkdir /etc/monitoring && cp $doc/examples/targets /etc/monitoring/ "
