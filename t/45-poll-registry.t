@@ -196,8 +196,13 @@ $c1 = poll($port, 'c1', on => $c1, labels => 'env="test"');
 ok(await(sub { targets()->{c1} =~ /"env":"test"/ }), 'new labels are taken');
 is($nginx->get('/C1/metrics')->{status}, 404, 'names are lower case');
 
+# a client that closes its connection is gone until it has polled again
+
+my @open;
+
 for my $n (1 .. 6) {
     ($got, $answer) = scrape_by_name($c1, '/c1/metrics', body => "n $n\n");
+    push @open, $c1;
     $c1 = poll($port, 'c1', labels => 'env="test"');
     is($answer->{body}, "n $n\n", "whichever worker has it: $n");
 }

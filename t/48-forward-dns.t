@@ -97,7 +97,12 @@ says('net.other', "403 net.other:$port is not allowed: no rule is for "
 says('none.test', "502 none.test:$port: Host not found",
     'one that doesn\'t exist');
 
-my $log = Nginx::slurp("$dir/logs/forward.log");
+my $log;
+await(sub {
+    $log = Nginx::slurp("$dir/logs/forward.log");
+    return $log =~ /^none\.test/m;
+});
+
 like($log, qr/^\Q$_\E$/m, "the log: $_") for
     "good.test:$port 127.0.0.2:$port allowed allow 127.0.0.2:$port",
     "both.test:$port 127.0.0.2:$port allowed allow 127.0.0.2:$port",

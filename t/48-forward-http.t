@@ -311,8 +311,15 @@ says('/metrics', $form, 'a request in origin form');
 says("ftp://$target/", $form, 'another scheme');
 says("http://$target/#a", $form, 'a fragment');
 says("http://127.0.0.1:0/", $port, 'port 0');
-says("http://127.0.0.1:65536/", $port, 'port 65536');
-says("http://127.0.0.1:99999999999999999999/", $form, 'a port beyond numbers');
+
+# of which a newer nginx refuses some itself
+
+for my $beyond (65536, '9' x 20) {
+    like(ask("http://127.0.0.1:$beyond/")->{line},
+        qr{^HTTP/1\.1 (?:\Q$port\E|\Q$form\E|400 Bad Request)$},
+        "port $beyond");
+}
+
 says("http://127.0.0.1:/", $form, 'an empty port');
 
 for (qw(user:pass@127.0.0.1 user@127.0.0.1 127.0.0.1\\@a 127.0.0.1%2f)) {
@@ -403,8 +410,14 @@ is(on($_)->{status}, 407, "not credentials: $_") for 'Basic', 'Basic !!!',
     "Bearer $basic", "Basic " . encode_base64('scraper', ''),
     'Basic ' . encode_base64("scraper:secret\0", ''),
     'Basic ' . encode_base64('scraper:' . 'x' x 2000, '');
-is(on("Basic $basic", "Proxy-Authorization: Basic $basic")->{line},
-    'HTTP/1.1 400 more than one Proxy-Authorization', 'two of them');
+
+# a newer nginx refuses that itself, and closes the connection
+
+$r = on("Basic $basic", "Proxy-Authorization: Basic $basic");
+like($r->{line}, qr{^HTTP/1\.1\ 400\ (?:more\ than\ one\ Proxy-Authorization
+    |Bad\ Request)$}x, 'two of them');
+$s = connection($port{users}) if $r->{line} =~ /Bad Request/;
+
 is(on()->{status}, 407, 'none again: each request is asked');
 is(on("Basic $basic", "Authorization: Basic $basic")->{status}, 200,
     'those for the target beside');
