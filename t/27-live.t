@@ -268,7 +268,9 @@ $proxy = Proxy->start(conf => "location /own/ { return 204; }\n",
     options => [ '-v', "$directory:/etc/monitoring:ro" ]);
 ok($proxy->may_bind(34567), 'own locations alone: any port');
 
-write_file("$directory/targets", text());
+# at once, as a file that is still empty would be taken as such
+
+replace("$directory/targets", text());
 ok($proxy->logged(qr/^targets: sshd listens anew/m)
     && !$proxy->may_bind(34567), 'own locations and a first file: not any more')
     or diag $proxy->logs;
