@@ -31,12 +31,17 @@ my $nginx = Nginx->new->configure(targets => '', workers => 3,
         push => 'prom_poll_header_size 2k; client_body_buffer_size 4k;'))
     ->start;
 
+# a client that closes its connection is gone until it has polled again
+
+my @open;
+
 my $first = poll($port, $name);
 await(sub { request($port, path => '/clients')->{body} =~ /$name/ });
 
 sub start_scrape {
     my $poll = $first // poll($port, $name);
     undef $first;
+    push @open, $poll;
 
     my $s = scrape($port, "http://$name/", timeout => 10 * $slow,
         version => $version);
@@ -44,7 +49,10 @@ sub start_scrape {
 
     # poll and scrape may cross on their ways to each other's worker
 
-    $handed = handed(poll($port, $name)) while $handed->{status} == 204;
+    while ($handed->{status} == 204) {
+        push @open, poll($port, $name);
+        $handed = handed($open[-1]);
+    }
 
     return ($s, $handed->{id} || die "no scrape was handed out\n");
 }
