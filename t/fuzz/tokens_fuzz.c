@@ -4,24 +4,16 @@
  */
 
 
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "fuzz.h"
 #include "ngx_prom_tokens.h"
 
 
-#define FUZZ_ALLOCS    2
-#define FUZZ_CHECK(e)  fuzz_check(e, #e, __LINE__)
+#define FUZZ_REASON  512
 
 
 typedef struct {
     ngx_prom_tokens_t    pt;
-    char                *text;
-    size_t               len;
-    void                *allocs[FUZZ_ALLOCS];
-    unsigned             nallocs;
+    fuzz_text_t          text;
     unsigned             told;
 } fuzz_parse_t;
 
@@ -33,7 +25,6 @@ static void fuzz_error(void *data, uint32_t line, uint32_t column,
     const char *reason);
 static void fuzz_token(const fuzz_parse_t *parse,
     const ngx_prom_token_t *token);
-static void fuzz_check(int holds, const char *what, int line);
 
 
 int
@@ -44,22 +35,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_parse_t  parse;
 
     memset(&parse, 0, sizeof(fuzz_parse_t));
+    fuzz_text_init(&parse.text, data, size);
 
-    /* memory of just the size, so that ASan sees a step outside */
-
-    parse.text = malloc(size + 1);
-    FUZZ_CHECK(parse.text != NULL);
-
-    if (size) {
-        memcpy(parse.text, data, size);
-    }
-
-    parse.len = size;
     parse.pt.alloc = fuzz_alloc;
     parse.pt.error = fuzz_error;
     parse.pt.data = &parse;
 
-    rc = ngx_prom_tokens_parse(&parse.pt, parse.text, size);
+    rc = ngx_prom_tokens_parse(&parse.pt, parse.text.data, size);
 
     FUZZ_CHECK(rc == (parse.pt.errors ? 1 : 0));
     FUZZ_CHECK(parse.told == (parse.pt.errors < NGX_PROM_ERRORS_MAX
@@ -74,11 +56,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                              != 0);
     }
 
-    while (parse.nallocs) {
-        free(parse.allocs[--parse.nallocs]);
-    }
-
-    free(parse.text);
+    fuzz_text_free(&parse.text);
 
     return 0;
 }
@@ -89,12 +67,7 @@ fuzz_alloc(void *data, size_t size)
 {
     fuzz_parse_t *parse = data;
 
-    FUZZ_CHECK(parse->nallocs < FUZZ_ALLOCS);
-
-    parse->allocs[parse->nallocs] = malloc(size);
-    FUZZ_CHECK(parse->allocs[parse->nallocs] != NULL);
-
-    return parse->allocs[parse->nallocs++];
+    return fuzz_text_alloc(&parse->text, size);
 }
 
 
@@ -106,7 +79,7 @@ fuzz_error(void *data, uint32_t line, uint32_t column, const char *reason)
     parse->told++;
 
     FUZZ_CHECK(line > 0 && column > 0);
-    FUZZ_CHECK(*reason && strchr(reason, '\n') == NULL);
+    fuzz_reason(reason, FUZZ_REASON);
 }
 
 
@@ -115,24 +88,14 @@ fuzz_token(const fuzz_parse_t *parse, const ngx_prom_token_t *token)
 {
     size_t  i;
 
-    FUZZ_CHECK(token->name.data >= parse->text);
+    FUZZ_CHECK(token->name.data >= parse->text.data);
     FUZZ_CHECK(token->name.data + token->name.len
-               <= parse->text + parse->len);
+               <= parse->text.data + parse->text.len);
     FUZZ_CHECK(token->name.len > 0 && token->name.len <= NGX_PROM_NAME_MAX);
 
     for (i = 0; i < token->name.len; i++) {
         FUZZ_CHECK(strchr("abcdefghijklmnopqrstuvwxyz0123456789._-",
                           token->name.data[i])
                    && token->name.data[i]);
-    }
-}
-
-
-static void
-fuzz_check(int holds, const char *what, int line)
-{
-    if (!holds) {
-        fprintf(stderr, "tokens_fuzz.c:%d: does not hold: %s\n", line, what);
-        abort();
     }
 }

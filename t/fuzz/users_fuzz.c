@@ -4,24 +4,16 @@
  */
 
 
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "fuzz.h"
 #include "ngx_prom_users.h"
 
 
-#define FUZZ_ALLOCS    2
-#define FUZZ_CHECK(e)  fuzz_check(e, #e, __LINE__)
+#define FUZZ_REASON  512
 
 
 typedef struct {
     ngx_prom_users_t     pu;
-    char                *text;
-    size_t               len;
-    void                *allocs[FUZZ_ALLOCS];
-    unsigned             nallocs;
+    fuzz_text_t          text;
     unsigned             told;
 } fuzz_parse_t;
 
@@ -33,7 +25,6 @@ static void fuzz_error(void *data, uint32_t line, uint32_t column,
     const char *reason);
 static void fuzz_user(const fuzz_parse_t *parse, const ngx_prom_user_t *user);
 static int fuzz_order(const ngx_prom_text_t *one, const ngx_prom_text_t *two);
-static void fuzz_check(int holds, const char *what, int line);
 
 
 int
@@ -45,22 +36,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const ngx_prom_user_t  *user;
 
     memset(&parse, 0, sizeof(fuzz_parse_t));
+    fuzz_text_init(&parse.text, data, size);
 
-    /* memory of just the size, so that ASan sees a step outside */
-
-    parse.text = malloc(size + 1);
-    FUZZ_CHECK(parse.text != NULL);
-
-    if (size) {
-        memcpy(parse.text, data, size);
-    }
-
-    parse.len = size;
     parse.pu.alloc = fuzz_alloc;
     parse.pu.error = fuzz_error;
     parse.pu.data = &parse;
 
-    rc = ngx_prom_users_parse(&parse.pu, parse.text, size);
+    rc = ngx_prom_users_parse(&parse.pu, parse.text.data, size);
 
     FUZZ_CHECK(rc == (parse.pu.errors ? 1 : 0));
     FUZZ_CHECK(parse.told == (parse.pu.errors < NGX_PROM_ERRORS_MAX
@@ -82,11 +64,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(user == NULL || (user->name.len == size
                                 && memcmp(user->name.data, data, size) == 0));
 
-    while (parse.nallocs) {
-        free(parse.allocs[--parse.nallocs]);
-    }
-
-    free(parse.text);
+    fuzz_text_free(&parse.text);
 
     return 0;
 }
@@ -97,12 +75,7 @@ fuzz_alloc(void *data, size_t size)
 {
     fuzz_parse_t *parse = data;
 
-    FUZZ_CHECK(parse->nallocs < FUZZ_ALLOCS);
-
-    parse->allocs[parse->nallocs] = malloc(size);
-    FUZZ_CHECK(parse->allocs[parse->nallocs] != NULL);
-
-    return parse->allocs[parse->nallocs++];
+    return fuzz_text_alloc(&parse->text, size);
 }
 
 
@@ -114,19 +87,20 @@ fuzz_error(void *data, uint32_t line, uint32_t column, const char *reason)
     parse->told++;
 
     FUZZ_CHECK(line > 0 && column > 0);
-    FUZZ_CHECK(*reason && strchr(reason, '\n') == NULL);
+    fuzz_reason(reason, FUZZ_REASON);
 }
 
 
 static void
 fuzz_user(const fuzz_parse_t *parse, const ngx_prom_user_t *user)
 {
-    FUZZ_CHECK(user->name.data >= parse->text);
+    FUZZ_CHECK(user->name.data >= parse->text.data);
     FUZZ_CHECK(user->name.len > 0 && user->name.len <= NGX_PROM_NAME_MAX);
     FUZZ_CHECK(memchr(user->name.data, ':', user->name.len) == NULL);
 
     FUZZ_CHECK(user->hash.data == user->name.data + user->name.len + 1);
-    FUZZ_CHECK(user->hash.data + user->hash.len <= parse->text + parse->len);
+    FUZZ_CHECK(user->hash.data + user->hash.len
+               <= parse->text.data + parse->text.len);
     FUZZ_CHECK(strlen(user->hash.data) == user->hash.len);
     FUZZ_CHECK(user->hash.data[0] == '$');
 }
@@ -141,14 +115,4 @@ fuzz_order(const ngx_prom_text_t *one, const ngx_prom_text_t *two)
                 one->len < two->len ? one->len : two->len);
 
     return rc ? rc : (one->len > two->len) - (one->len < two->len);
-}
-
-
-static void
-fuzz_check(int holds, const char *what, int line)
-{
-    if (!holds) {
-        fprintf(stderr, "users_fuzz.c:%d: does not hold: %s\n", line, what);
-        abort();
-    }
 }
