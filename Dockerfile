@@ -133,6 +133,7 @@ RUN scripts/build-libcurl /opt/libcurl
 
 FROM libcurl AS client-build
 
+COPY common/*.c common/*.h common/
 COPY client/Makefile client/*.c client/*.h client/
 RUN mkdir -p /out/usr/bin /out/etc/ssl /out/usr/share/doc \
     && make -C client CURL=/opt/libcurl STATIC=yes OUT=/out/usr/bin \

@@ -18,6 +18,7 @@ use Test::More;
 my $fuzz = "$FindBin::Bin/fuzz";
 my $grammar = "$FindBin::Bin/../ngx_prom_proxy_module";
 my $client = "$FindBin::Bin/../client";
+my $common = "$FindBin::Bin/../common";
 my $seconds = $ENV{MP_FUZZ_SECONDS} // 20;
 my $dir = File::Temp->newdir;
 
@@ -72,7 +73,7 @@ sub fuzzes {
         qw(-std=c17 -g -O1 -Wall -Wextra -Werror),
         '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all',
         "-I$grammar", "-I$FindBin::Bin/../hosts", "-I$client",
-        "-I$FindBin::Bin/unit",
+        "-I$common", "-I$FindBin::Bin/unit",
         "$fuzz/${what}_fuzz.c", @sources, '-o', "$dir/${what}_fuzz")
         or skip 'no fuzzer', 2;
 
@@ -124,7 +125,7 @@ SKIP: {
 
 SKIP: {
     fuzzes('request', 'corpus-request',
-        map { "$client/$_.c" } qw(headers request rules str));
+        "$common/str.c", map { "$client/$_.c" } qw(headers request rules));
 }
 
 SKIP: {

@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _CLIENT_TRANSFER_H_INCLUDED_
-#define _CLIENT_TRANSFER_H_INCLUDED_
+#ifndef _COMMON_TRANSFER_H_INCLUDED_
+#define _COMMON_TRANSFER_H_INCLUDED_
 
 
 #include <curl/curl.h>
@@ -68,4 +68,4 @@ void transfer_guard(transfer_t *t);
 void transfer_reason(transfer_t *t, CURLcode rc, reason_t why);
 
 
-#endif /* _CLIENT_TRANSFER_H_INCLUDED_ */
+#endif /* _COMMON_TRANSFER_H_INCLUDED_ */

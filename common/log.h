@@ -3,8 +3,8 @@
  */
 
 
-#ifndef _CLIENT_LOG_H_INCLUDED_
-#define _CLIENT_LOG_H_INCLUDED_
+#ifndef _COMMON_LOG_H_INCLUDED_
+#define _COMMON_LOG_H_INCLUDED_
 
 
 typedef enum {
@@ -28,4 +28,4 @@ void log_line(log_level_e level, const char *msg, ...)
     __attribute__((sentinel));
 
 
-#endif /* _CLIENT_LOG_H_INCLUDED_ */
+#endif /* _COMMON_LOG_H_INCLUDED_ */

@@ -3,8 +3,8 @@
  */
 
 
-#ifndef _CLIENT_SECRET_H_INCLUDED_
-#define _CLIENT_SECRET_H_INCLUDED_
+#ifndef _COMMON_SECRET_H_INCLUDED_
+#define _COMMON_SECRET_H_INCLUDED_
 
 
 #include <stdint.h>
@@ -35,4 +35,4 @@ void secret_reread(secret_t *secret);   /* at the next secret_value() */
 void secret_close(secret_t *secret);
 
 
-#endif /* _CLIENT_SECRET_H_INCLUDED_ */
+#endif /* _COMMON_SECRET_H_INCLUDED_ */

@@ -1,10 +1,10 @@
 /*
- * A server of one page, in the loop, for those who scrape this client.
+ * A server of one page, in the loop, for those who scrape the program.
  */
 
 
-#ifndef _CLIENT_SERVER_H_INCLUDED_
-#define _CLIENT_SERVER_H_INCLUDED_
+#ifndef _COMMON_SERVER_H_INCLUDED_
+#define _COMMON_SERVER_H_INCLUDED_
 
 
 #include "str.h"
@@ -20,4 +20,4 @@ int server_open(const char *address, server_page_pt page, void *data,
 void server_close(void);
 
 
-#endif /* _CLIENT_SERVER_H_INCLUDED_ */
+#endif /* _COMMON_SERVER_H_INCLUDED_ */

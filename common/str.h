@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _CLIENT_STR_H_INCLUDED_
-#define _CLIENT_STR_H_INCLUDED_
+#ifndef _COMMON_STR_H_INCLUDED_
+#define _COMMON_STR_H_INCLUDED_
 
 
 #include <stddef.h>
@@ -68,4 +68,4 @@ int reason(reason_t reason, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 
-#endif /* _CLIENT_STR_H_INCLUDED_ */
+#endif /* _COMMON_STR_H_INCLUDED_ */

@@ -4,8 +4,8 @@
  */
 
 
-#ifndef _CLIENT_LOOP_H_INCLUDED_
-#define _CLIENT_LOOP_H_INCLUDED_
+#ifndef _COMMON_LOOP_H_INCLUDED_
+#define _COMMON_LOOP_H_INCLUDED_
 
 
 #include <stdint.h>
@@ -71,4 +71,4 @@ void loop_end(void);
 int64_t loop_now(void);          /* ms, of the monotonic clock */
 
 
-#endif /* _CLIENT_LOOP_H_INCLUDED_ */
+#endif /* _COMMON_LOOP_H_INCLUDED_ */
