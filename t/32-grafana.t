@@ -16,6 +16,7 @@ use lib "$FindBin::Bin/lib";
 
 use Backend;
 use Board;
+use Forward;
 use Http;
 use Nginx;
 
@@ -140,15 +141,25 @@ $board->tunnel($away, ended => 60);
 tunnels(1);
 $nginx->write('hosts', "bastion - port=$tunnel\naway - port=$away\n");
 
+# a forward proxy that has all but one of them, for one job more
+
+my $forward = Nginx::free_port();
+my @allowed = map { "127.0.0.1:$_" } $dead, map { $_->port } @backends[0, 1];
+my @asked = (@allowed, '127.0.0.1:' . $backends[2]->port);
+
 $nginx->configure(targets => targets() . "\n",
     registry => 'prom_proxy_targets %%DIR%%/targets interval=20ms; '
         . 'prom_proxy_hosts %%DIR%%/hosts interval=20ms; '
         . 'prom_proxy_tunnels %%DIR%%/board;',
+    main => "prom_forward bastion { allow @allowed; scheme http; "
+        . 'zone bastion 1m; }',
+    http => forward_server('bastion', "127.0.0.1:$forward"),
     server => 'location = /metrics { prom_proxy_metrics; }')->start;
 
 
 # Prometheus
 
+my $list = join ', ', map { "'$_'" } @asked;
 my $api = Nginx::free_port();
 my $config = $nginx->write('prometheus.yml', <<"END");
 global:
@@ -180,6 +191,10 @@ scrape_configs:
         replacement: /\$1/metrics
       - target_label: __address__
         replacement: 127.0.0.1:$port
+  - job_name: forward
+    proxy_url: http://127.0.0.1:$forward
+    static_configs:
+      - targets: [$list]
 END
 
 $prometheus = fork // die "fork: $!\n";
@@ -319,6 +334,8 @@ shown('Hosts that are not connected',
 shown('Hosts that are connected', sub { $_->{metric}{target} eq 'bastion' });
 shown('Hosts that log in most often',
     sub { $_->{metric}{target} eq 'bastion' && $_->{value}[1] >= 8 });
+shown('Targets that are not reached',
+    sub { $_->{metric}{target} eq "127.0.0.1:$dead" && $_->{value}[1] == 1 });
 
 # the alerts in that Prometheus
 
