@@ -2,7 +2,8 @@
 
 # t/01-fuzz.t: nothing that a targets file, a hosts file, a certificate, a
 # pushed response, a file of tokens or users, an allow-list, a scrape that a
-# client is handed or a request for a tunnel may hold upsets what reads it
+# client is handed, a request for a tunnel or one that is signed may hold upsets
+# what reads it
 #
 # MP_FUZZ_SECONDS is how long it tries each for, 20 if not set. What it finds is
 # printed in base64: decode that into a file, and run the fuzzer on it.
@@ -25,7 +26,7 @@ my $dir = File::Temp->newdir;
 plan skip_all => 'clang is not installed'
     if !grep { -x "$_/clang" } split /:/, $ENV{PATH};
 
-plan tests => 27;
+plan tests => 30;
 
 
 # Runs a command; what it says is printed only if it fails.
@@ -130,4 +131,8 @@ SKIP: {
 
 SKIP: {
     fuzzes('connect', 'corpus-connect', "$grammar/ngx_prom_connect.c");
+}
+
+SKIP: {
+    fuzzes('sigv4', 'corpus-sigv4', "$grammar/ngx_prom_sigv4.c", '-lcrypto');
 }

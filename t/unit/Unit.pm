@@ -10,8 +10,8 @@ use File::Temp;
 use FindBin;
 
 our @EXPORT = qw(answer_dumper cases check checkme_dumper connect_dumper dumper
-    hosts_dumper hosts_tool rules_dumper run slurp spew tokens_dumper tool
-    users_dumper workdir);
+    hosts_dumper hosts_tool rules_dumper run sigv4_dumper slurp spew
+    tokens_dumper tool users_dumper workdir);
 
 my $root = "$FindBin::Bin/..";
 my $grammar = "$root/ngx_prom_proxy_module";
@@ -126,6 +126,10 @@ sub users_dumper {
 sub checkme_dumper {
     return build_dump('checkme_dump', "$grammar/ngx_prom_checkme.c",
         '-lcrypto');
+}
+
+sub sigv4_dumper {
+    return build_dump('sigv4_dump', "$grammar/ngx_prom_sigv4.c", '-lcrypto');
 }
 
 sub build_dump {
