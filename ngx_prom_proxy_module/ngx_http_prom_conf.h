@@ -1,5 +1,5 @@
 /*
- * What several modules do alike while the configuration is read.
+ * What several modules do alike with their zones and variables.
  */
 
 
@@ -24,6 +24,10 @@ ngx_shm_zone_t *ngx_http_prom_conf_zone(ngx_conf_t *cf, size_t least,
 
 ngx_int_t ngx_http_prom_conf_variables(ngx_conf_t *cf,
     ngx_http_variable_t *vars);
+
+/* for a handler of one: its value, which is none if it is empty */
+
+void ngx_http_prom_conf_set(ngx_http_variable_value_t *v, ngx_str_t *value);
 
 
 #endif /* _NGX_HTTP_PROM_CONF_H_INCLUDED_ */

@@ -20,8 +20,6 @@ static ngx_int_t ngx_http_prom_forward_decision_variable(
     ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_prom_forward_checkme_variable(
     ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
-static void ngx_http_prom_forward_set_variable(ngx_http_variable_value_t *v,
-    ngx_str_t *value);
 
 
 static ngx_http_variable_t  ngx_http_prom_forward_vars[] = {
@@ -88,7 +86,7 @@ ngx_http_prom_forward_uri_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    ngx_http_prom_forward_set_variable(v, &ctx->uri);
+    ngx_http_prom_conf_set(v, &ctx->uri);
 
     return NGX_OK;
 }
@@ -110,12 +108,7 @@ ngx_http_prom_forward_query_variable(ngx_http_request_t *r,
 
     value = (ngx_str_t *) ((u_char *) &ctx->query + data);
 
-    if (value->len == 0) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    ngx_http_prom_forward_set_variable(v, value);
+    ngx_http_prom_conf_set(v, value);
 
     return NGX_OK;
 }
@@ -135,11 +128,11 @@ ngx_http_prom_forward_address_variable(ngx_http_request_t *r,
     }
 
     if (r->upstream && r->upstream->peer.name) {
-        ngx_http_prom_forward_set_variable(v, r->upstream->peer.name);
+        ngx_http_prom_conf_set(v, r->upstream->peer.name);
         return NGX_OK;
     }
 
-    ngx_http_prom_forward_set_variable(v, &ctx->query.addrs[0].name);
+    ngx_http_prom_conf_set(v, &ctx->query.addrs[0].name);
 
     return NGX_OK;
 }
@@ -161,7 +154,7 @@ ngx_http_prom_forward_decision_variable(ngx_http_request_t *r,
 
     ngx_http_prom_forward_outcome(r, ctx);
     ngx_prom_forward_decision(ctx->query.decision, &name);
-    ngx_http_prom_forward_set_variable(v, &name);
+    ngx_http_prom_conf_set(v, &name);
 
     return NGX_OK;
 }
@@ -184,26 +177,9 @@ ngx_http_prom_forward_checkme_variable(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_http_prom_forward_set_variable(v, &value);
+    ngx_http_prom_conf_set(v, &value);
 
     return NGX_OK;
-}
-
-
-static void
-ngx_http_prom_forward_set_variable(ngx_http_variable_value_t *v,
-    ngx_str_t *value)
-{
-    if (value->len == 0) {
-        v->not_found = 1;
-        return;
-    }
-
-    v->data = value->data;
-    v->len = value->len;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
 }
 
 

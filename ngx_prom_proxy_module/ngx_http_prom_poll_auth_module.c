@@ -210,17 +210,14 @@ ngx_http_prom_poll_certificate_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    v->data = ngx_pnalloc(r->pool, name.len);
-    if (v->data == NULL) {
+    name.data = ngx_pnalloc(r->pool, name.len);
+    if (name.data == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(v->data, buf, name.len);
+    ngx_memcpy(name.data, buf, name.len);
 
-    v->len = name.len;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
+    ngx_http_prom_conf_set(v, &name);
 
 #else
 

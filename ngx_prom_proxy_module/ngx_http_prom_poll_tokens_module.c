@@ -189,11 +189,7 @@ ngx_http_prom_tokens_owner_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    v->data = owner.data;
-    v->len = owner.len;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
+    ngx_http_prom_conf_set(v, &owner);
 
     return NGX_OK;
 }

@@ -24,8 +24,6 @@ static ngx_int_t ngx_http_prom_proxy_error_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_prom_route_t *ngx_http_prom_proxy_route(ngx_http_request_t *r,
     ngx_http_variable_value_t *v);
-static void ngx_http_prom_proxy_set_variable(ngx_http_variable_value_t *v,
-    u_char *data, size_t len);
 
 
 static ngx_http_variable_t  ngx_http_prom_proxy_vars[] = {
@@ -80,8 +78,7 @@ ngx_http_prom_proxy_target_variable(ngx_http_request_t *r,
     route = ngx_http_prom_proxy_route(r, v);
 
     if (route) {
-        ngx_http_prom_proxy_set_variable(v, route->name.data,
-                                         route->name.len);
+        ngx_http_prom_conf_set(v, &route->name);
     }
 
     return NGX_OK;
@@ -92,14 +89,22 @@ static ngx_int_t
 ngx_http_prom_proxy_scheme_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
+    ngx_str_t          scheme;
     ngx_prom_route_t  *route;
 
     route = ngx_http_prom_proxy_route(r, v);
 
-    if (route) {
-        ngx_http_prom_proxy_set_variable(v, (u_char *) "https",
-                                         route->tls ? 5 : 4);
+    if (route == NULL) {
+        return NGX_OK;
     }
+
+    ngx_str_set(&scheme, "https");
+
+    if (!route->tls) {
+        scheme.len--;
+    }
+
+    ngx_http_prom_conf_set(v, &scheme);
 
     return NGX_OK;
 }
@@ -109,8 +114,7 @@ static ngx_int_t
 ngx_http_prom_proxy_host_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    u_char            *p;
-    size_t             len;
+    ngx_str_t          host;
     ngx_prom_route_t  *route;
 
     route = ngx_http_prom_proxy_route(r, v);
@@ -119,24 +123,20 @@ ngx_http_prom_proxy_host_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
+    host = route->authority;
+
     if (route->kind == NGX_PROM_ADDRESS_UNIX) {
-        ngx_http_prom_proxy_set_variable(v, (u_char *) "localhost",
-                                         sizeof("localhost") - 1);
-        return NGX_OK;
-    }
+        ngx_str_set(&host, "localhost");
 
-    p = route->authority.data;
-    len = route->authority.len;
-
-    if (route->port == (route->tls ? 443 : 80)) {
+    } else if (route->port == (route->tls ? 443 : 80)) {
 
         /* up to the host's end, and the bracket's */
 
-        len = route->host.data + route->host.len - p;
-        len += (route->kind == NGX_PROM_ADDRESS_IPV6) ? 1 : 0;
+        host.len = route->host.data + route->host.len - host.data;
+        host.len += (route->kind == NGX_PROM_ADDRESS_IPV6) ? 1 : 0;
     }
 
-    ngx_http_prom_proxy_set_variable(v, p, len);
+    ngx_http_prom_conf_set(v, &host);
 
     return NGX_OK;
 }
@@ -146,8 +146,8 @@ static ngx_int_t
 ngx_http_prom_proxy_address_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    u_char            *p, *last;
-    size_t             len;
+    u_char            *last;
+    ngx_str_t          address;
     ngx_prom_route_t  *route;
 
     route = ngx_http_prom_proxy_route(r, v);
@@ -156,19 +156,22 @@ ngx_http_prom_proxy_address_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    len = sizeof("https://:/") - 1 + route->authority.len + route->base.len;
+    address.len = sizeof("https://:/") - 1 + route->authority.len
+                  + route->base.len;
 
-    p = ngx_pnalloc(r->pool, len);
-    if (p == NULL) {
+    address.data = ngx_pnalloc(r->pool, address.len);
+    if (address.data == NULL) {
         return NGX_ERROR;
     }
 
-    last = ngx_snprintf(p, len, "http%s://%V%s%V/",
+    last = ngx_snprintf(address.data, address.len, "http%s://%V%s%V/",
                         route->tls ? "s" : "", &route->authority,
                         (route->kind == NGX_PROM_ADDRESS_UNIX) ? ":" : "",
                         &route->base);
 
-    ngx_http_prom_proxy_set_variable(v, p, last - p);
+    address.len = last - address.data;
+
+    ngx_http_prom_conf_set(v, &address);
 
     return NGX_OK;
 }
@@ -183,8 +186,9 @@ static ngx_int_t
 ngx_http_prom_proxy_uri_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    u_char            *p, *start;
+    u_char            *p;
     size_t             len, skip, escape;
+    ngx_str_t          uri;
     ngx_prom_route_t  *route;
 
     route = ngx_http_prom_proxy_route(r, v);
@@ -212,12 +216,12 @@ ngx_http_prom_proxy_uri_variable(ngx_http_request_t *r,
 
     len += r->uri.len - skip + escape + 1 + r->args.len;
 
-    start = ngx_pnalloc(r->pool, len);
-    if (start == NULL) {
+    uri.data = ngx_pnalloc(r->pool, len);
+    if (uri.data == NULL) {
         return NGX_ERROR;
     }
 
-    p = start;
+    p = uri.data;
 
     if (r->valid_location) {
         p = ngx_cpymem(p, route->base.data, route->base.len);
@@ -237,7 +241,9 @@ ngx_http_prom_proxy_uri_variable(ngx_http_request_t *r,
         p = ngx_cpymem(p, r->args.data, r->args.len);
     }
 
-    ngx_http_prom_proxy_set_variable(v, start, p - start);
+    uri.len = p - uri.data;
+
+    ngx_http_prom_conf_set(v, &uri);
 
     return NGX_OK;
 }
@@ -253,7 +259,7 @@ ngx_http_prom_proxy_error_variable(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_http_prom_proxy_set_variable(v, line.data, line.len);
+    ngx_http_prom_conf_set(v, &line);
 
     return NGX_OK;
 }
@@ -275,16 +281,4 @@ ngx_http_prom_proxy_route(ngx_http_request_t *r, ngx_http_variable_value_t *v)
     v->not_found = 1;
 
     return NULL;
-}
-
-
-static void
-ngx_http_prom_proxy_set_variable(ngx_http_variable_value_t *v, u_char *data,
-    size_t len)
-{
-    v->data = data;
-    v->len = len;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
 }
