@@ -296,32 +296,24 @@ ngx_http_prom_forward_credentials(ngx_http_request_t *r,
 static void
 ngx_http_prom_forward_drop(ngx_http_request_t *r)
 {
-    ngx_str_t         name;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_str_t                    name;
+    ngx_table_elt_t             *h;
+    ngx_http_prom_header_pos_t   pos;
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    ngx_memzero(&pos, sizeof(ngx_http_prom_header_pos_t));
 
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
+    for ( ;; ) {
+        h = ngx_http_prom_proxy_next_header(&r->headers_in.headers, &pos);
+        if (h == NULL) {
+            return;
         }
 
-        if (h[i].key.len >= sizeof("proxy-") - 1
-            && ngx_strncasecmp(h[i].key.data, (u_char *) "proxy-",
+        if (h->key.len >= sizeof("proxy-") - 1
+            && ngx_strncasecmp(h->key.data, (u_char *) "proxy-",
                                sizeof("proxy-") - 1)
                == 0)
         {
-            name = h[i].key;
+            name = h->key;
             ngx_http_prom_poll_drop(r, &name);
         }
     }

@@ -13,6 +13,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_prom_conf.h"
+#include "ngx_http_prom_proxy.h"
 #include "ngx_http_prom_poll.h"
 
 #if (NGX_HTTP_SSL)
@@ -34,6 +35,10 @@ static void ngx_http_prom_poll_certificate_add(ASN1_STRING *text,
 
 static ngx_int_t ngx_http_prom_poll_auth_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_prom_poll_auth_init(ngx_conf_t *cf);
+
+
+static ngx_str_t  ngx_http_prom_poll_auth_header =
+    ngx_string("Proxy-Authorization");
 
 
 static ngx_http_module_t  ngx_http_prom_poll_auth_module_ctx = {
@@ -88,9 +93,7 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_int_t
 ngx_http_prom_poll_auth_handler(ngx_http_request_t *r)
 {
-    ngx_uint_t                      i;
-    ngx_list_part_t                *part;
-    ngx_table_elt_t                *header;
+    ngx_http_prom_header_pos_t      pos;
     ngx_http_prom_poll_loc_conf_t  *plcf;
 
     plcf = ngx_http_get_module_loc_conf(r, ngx_http_prom_poll_module);
@@ -99,36 +102,14 @@ ngx_http_prom_poll_auth_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    r->headers_in.authorization = NULL;
     ngx_str_null(&r->headers_in.user);
     ngx_str_null(&r->headers_in.passwd);
 
-    part = &r->headers_in.headers.part;
-    header = part->elts;
+    ngx_memzero(&pos, sizeof(ngx_http_prom_header_pos_t));
 
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            header = part->elts;
-            i = 0;
-        }
-
-        if (header[i].key.len == sizeof("Proxy-Authorization") - 1
-            && ngx_strncasecmp(header[i].key.data,
-                               (u_char *) "Proxy-Authorization",
-                               header[i].key.len)
-               == 0)
-        {
-            r->headers_in.authorization = &header[i];
-            break;
-        }
-    }
+    r->headers_in.authorization =
+        ngx_http_prom_proxy_header(&r->headers_in.headers,
+                                   &ngx_http_prom_poll_auth_header, &pos);
 
     return NGX_DECLINED;
 }

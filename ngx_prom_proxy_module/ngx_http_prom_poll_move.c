@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_http.h>
+#include "ngx_http_prom_proxy.h"
 #include "ngx_http_prom_poll.h"
 #include "ngx_http_prom_poll_move.h"
 #include "ngx_http_prom_stash.h"
@@ -162,13 +163,12 @@ ngx_http_prom_poll_move_can_now(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_prom_poll_move_text(ngx_http_request_t *r, ngx_str_t *text)
 {
-    size_t            len, behind;
-    u_char           *p;
-    ngx_buf_t        *b;
-    ngx_str_t         left;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *header;
+    size_t                       len, behind;
+    u_char                      *p;
+    ngx_buf_t                   *b;
+    ngx_str_t                    left;
+    ngx_table_elt_t             *header;
+    ngx_http_prom_header_pos_t   pos;
 
     b = r->header_in;
     behind = b->last - b->pos;
@@ -177,28 +177,21 @@ ngx_http_prom_poll_move_text(ngx_http_request_t *r, ngx_str_t *text)
 
     len = r->request_line.len + 2 * (sizeof(CRLF) - 1) + behind + left.len;
 
-    part = &r->headers_in.headers.part;
-    header = part->elts;
+    ngx_memzero(&pos, sizeof(ngx_http_prom_header_pos_t));
 
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            header = part->elts;
-            i = 0;
+    for ( ;; ) {
+        header = ngx_http_prom_proxy_next_header(&r->headers_in.headers, &pos);
+        if (header == NULL) {
+            break;
         }
 
         /* one that was taken off */
 
-        if (header[i].value.data == NULL) {
+        if (header->value.data == NULL) {
             continue;
         }
 
-        len += header[i].key.len + sizeof(":" CRLF) - 1 + header[i].value.len;
+        len += header->key.len + sizeof(":" CRLF) - 1 + header->value.len;
     }
 
     if (len > NGX_HTTP_PROM_POLL_MOVE_TEXT) {
@@ -216,28 +209,21 @@ ngx_http_prom_poll_move_text(ngx_http_request_t *r, ngx_str_t *text)
     p = ngx_cpymem(p, r->request_line.data, r->request_line.len);
     *p++ = CR; *p++ = LF;
 
-    part = &r->headers_in.headers.part;
-    header = part->elts;
+    ngx_memzero(&pos, sizeof(ngx_http_prom_header_pos_t));
 
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            header = part->elts;
-            i = 0;
+    for ( ;; ) {
+        header = ngx_http_prom_proxy_next_header(&r->headers_in.headers, &pos);
+        if (header == NULL) {
+            break;
         }
 
-        if (header[i].value.data == NULL) {
+        if (header->value.data == NULL) {
             continue;
         }
 
-        p = ngx_cpymem(p, header[i].key.data, header[i].key.len);
+        p = ngx_cpymem(p, header->key.data, header->key.len);
         *p++ = ':';
-        p = ngx_cpymem(p, header[i].value.data, header[i].value.len);
+        p = ngx_cpymem(p, header->value.data, header->value.len);
         *p++ = CR; *p++ = LF;
     }
 

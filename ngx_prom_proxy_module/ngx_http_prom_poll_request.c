@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_prom_proxy.h"
 #include "ngx_http_prom_poll.h"
 
 
@@ -46,15 +47,14 @@ ngx_int_t
 ngx_http_prom_poll_request(ngx_http_prom_poll_ctx_t *scrape, ngx_pool_t *pool,
     ngx_str_t *text)
 {
-    size_t               len, body;
-    u_char              *p, *last;
-    ngx_str_t            host;
-    ngx_msec_t           left, spent;
-    ngx_uint_t           i;
-    ngx_chain_t         *cl;
-    ngx_list_part_t     *part;
-    ngx_table_elt_t     *header;
-    ngx_http_request_t  *r;
+    size_t                       len, body;
+    u_char                      *p, *last;
+    ngx_str_t                    host;
+    ngx_msec_t                   left, spent;
+    ngx_chain_t                 *cl;
+    ngx_table_elt_t             *header;
+    ngx_http_request_t          *r;
+    ngx_http_prom_header_pos_t   pos;
 
     r = scrape->request;
 
@@ -74,22 +74,15 @@ ngx_http_prom_poll_request(ngx_http_prom_poll_ctx_t *scrape, ngx_pool_t *pool,
           + NGX_INT64_LEN
           + sizeof(CRLF) + body;
 
-    part = &r->headers_in.headers.part;
-    header = part->elts;
+    ngx_memzero(&pos, sizeof(ngx_http_prom_header_pos_t));
 
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            header = part->elts;
-            i = 0;
+    for ( ;; ) {
+        header = ngx_http_prom_proxy_next_header(&r->headers_in.headers, &pos);
+        if (header == NULL) {
+            break;
         }
 
-        len += header[i].key.len + sizeof(": ") + header[i].value.len
+        len += header->key.len + sizeof(": ") + header->value.len
                + sizeof(CRLF);
     }
 
@@ -104,28 +97,21 @@ ngx_http_prom_poll_request(ngx_http_prom_poll_ctx_t *scrape, ngx_pool_t *pool,
     p = ngx_slprintf(p, last, "%V %V HTTP/1.1" CRLF "Host: %V" CRLF,
                      &r->method_name, &scrape->uri, &host);
 
-    part = &r->headers_in.headers.part;
-    header = part->elts;
+    ngx_memzero(&pos, sizeof(ngx_http_prom_header_pos_t));
 
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            header = part->elts;
-            i = 0;
+    for ( ;; ) {
+        header = ngx_http_prom_proxy_next_header(&r->headers_in.headers, &pos);
+        if (header == NULL) {
+            break;
         }
 
-        if (!ngx_http_prom_poll_request_passes(&header[i])) {
+        if (!ngx_http_prom_poll_request_passes(header)) {
             continue;
         }
 
-        p = ngx_cpymem(p, header[i].key.data, header[i].key.len);
+        p = ngx_cpymem(p, header->key.data, header->key.len);
         *p++ = ':'; *p++ = ' ';
-        p = ngx_cpymem(p, header[i].value.data, header[i].value.len);
+        p = ngx_cpymem(p, header->value.data, header->value.len);
         *p++ = CR; *p++ = LF;
     }
 

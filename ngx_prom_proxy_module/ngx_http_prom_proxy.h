@@ -140,12 +140,35 @@ ngx_http_prom_proxy_ctx_t *ngx_http_prom_proxy_create_ctx(
 
 ngx_int_t ngx_http_prom_proxy_route_handler(ngx_http_request_t *r);
 
-/* where a search in a list of headers is; zero before the first */
+/* where a walk of a list of headers is; zero before the first */
 
 typedef struct {
     ngx_list_part_t             *part;
     ngx_uint_t                   next;
 } ngx_http_prom_header_pos_t;
+
+/* the next header, or NULL */
+
+static ngx_inline ngx_table_elt_t *
+ngx_http_prom_proxy_next_header(ngx_list_t *headers,
+    ngx_http_prom_header_pos_t *pos)
+{
+    if (pos->part == NULL) {
+        pos->part = &headers->part;
+    }
+
+    while (pos->next == pos->part->nelts) {
+
+        if (pos->part->next == NULL) {
+            return NULL;
+        }
+
+        pos->part = pos->part->next;
+        pos->next = 0;
+    }
+
+    return (ngx_table_elt_t *) pos->part->elts + pos->next++;
+}
 
 /* the next header with that name, in any case of its letters, or NULL */
 

@@ -29,36 +29,30 @@ static ngx_str_t  ngx_http_prom_proxy_connection = ngx_string("connection");
 void
 ngx_http_prom_proxy_drop_hop_headers(ngx_http_request_t *r)
 {
-    ngx_uint_t        i, left;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *header;
+    ngx_uint_t                   left;
+    ngx_table_elt_t             *header;
+    ngx_http_prom_header_pos_t   pos;
+
+    ngx_memzero(&pos, sizeof(ngx_http_prom_header_pos_t));
 
     left = NGX_HTTP_PROM_PROXY_HOP_MAX;
-    part = &r->headers_in.headers.part;
-    header = part->elts;
 
-    for (i = 0; left; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return;
-            }
-
-            part = part->next;
-            header = part->elts;
-            i = 0;
+    while (left) {
+        header = ngx_http_prom_proxy_next_header(&r->headers_in.headers, &pos);
+        if (header == NULL) {
+            return;
         }
 
         /* a header that was dropped has the name, but no names in it */
 
-        if (header[i].key.len == ngx_http_prom_proxy_connection.len
-            && header[i].key.data != ngx_http_prom_proxy_connection.data
-            && ngx_memcmp(header[i].lowcase_key,
+        if (header->key.len == ngx_http_prom_proxy_connection.len
+            && header->key.data != ngx_http_prom_proxy_connection.data
+            && ngx_memcmp(header->lowcase_key,
                           ngx_http_prom_proxy_connection.data,
                           ngx_http_prom_proxy_connection.len)
                == 0)
         {
-            left = ngx_http_prom_proxy_drop_named(r, &header[i].value, left);
+            left = ngx_http_prom_proxy_drop_named(r, &header->value, left);
         }
     }
 }
@@ -136,24 +130,11 @@ ngx_http_prom_proxy_header(ngx_list_t *headers, const ngx_str_t *name,
 {
     ngx_table_elt_t  *header;
 
-    if (pos->part == NULL) {
-        pos->part = &headers->part;
-    }
-
     for ( ;; ) {
-
-        if (pos->next == pos->part->nelts) {
-
-            if (pos->part->next == NULL) {
-                return NULL;
-            }
-
-            pos->part = pos->part->next;
-            pos->next = 0;
-            continue;
+        header = ngx_http_prom_proxy_next_header(headers, pos);
+        if (header == NULL) {
+            return NULL;
         }
-
-        header = (ngx_table_elt_t *) pos->part->elts + pos->next++;
 
         if (header->key.len == name->len
             && ngx_strncasecmp(header->key.data, name->data, name->len) == 0)
