@@ -79,6 +79,16 @@ ngx_http_prom_proxy_drop_named(ngx_http_request_t *r, ngx_str_t *names,
             p++;
         }
 
+        /* Connection itself goes to nobody, but may have names still */
+
+        if ((size_t) (p - start) == ngx_http_prom_proxy_connection.len
+            && ngx_strncasecmp(start, ngx_http_prom_proxy_connection.data,
+                               ngx_http_prom_proxy_connection.len)
+               == 0)
+        {
+            continue;
+        }
+
         if (p > start) {
             ngx_http_prom_proxy_drop(r, start, p - start);
             left--;
