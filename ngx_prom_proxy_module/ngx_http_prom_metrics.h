@@ -67,6 +67,7 @@ typedef enum {
 
 typedef enum {
     NGX_HTTP_PROM_METRICS_NONE = 0,
+    NGX_HTTP_PROM_METRICS_REGISTRY,           /* none: at all together */
     NGX_HTTP_PROM_METRICS_BOARD,              /* none: at that of tunnels */
     NGX_HTTP_PROM_METRICS_POLLS,              /* none: at poll clients */
     NGX_HTTP_PROM_METRICS_FORWARD,            /* none: at forward proxies */
@@ -96,6 +97,7 @@ struct ngx_http_prom_metrics_family_s {
 struct ngx_http_prom_metrics_s {
     const ngx_http_prom_metrics_family_t  *family;
 
+    ngx_prom_registry_t         *registry;    /* or NULL: there are none */
     ngx_prom_info_t              info;
     ngx_prom_walk_t              walk;
 
@@ -146,7 +148,10 @@ struct ngx_http_prom_metrics_s {
 };
 
 
-/* "# HELP" and "# TYPE" of a family, in the page's format */
+/*
+ * ngx_http_prom_metrics_sample.c: "# HELP" and "# TYPE" of a family, in the
+ * page's format
+ */
 
 u_char *ngx_http_prom_metrics_describe(u_char *p, ngx_http_prom_metrics_t *m,
     const ngx_http_prom_metrics_family_t *family);
@@ -166,6 +171,13 @@ u_char *ngx_http_prom_metrics_number(u_char *p, ngx_http_prom_metrics_t *m,
 /* decimals as far as there are any: 5, 0.05, 1.234 */
 
 u_char *ngx_http_prom_metrics_seconds(u_char *p, uint64_t ms);
+
+/* a bound's label, as "le" has it; at most NGX_HTTP_PROM_METRICS_LE bytes */
+
+#define NGX_HTTP_PROM_METRICS_LE  sizeof("le=\"4294967.295\"")
+
+u_char *ngx_http_prom_metrics_le(u_char *p, ngx_http_prom_metrics_t *m,
+    const uint32_t *bounds, ngx_uint_t i, ngx_uint_t n);
 
 /* the sample of an info with a reason */
 
@@ -224,13 +236,6 @@ u_char *ngx_http_prom_metrics_forward_tunnels(u_char *p,
 u_char *ngx_http_prom_metrics_forward_target(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 ngx_int_t ngx_http_prom_metrics_forward_walk(ngx_http_prom_metrics_t *m);
-
-/* a bound's label, as "le" has it; at most NGX_HTTP_PROM_METRICS_LE bytes */
-
-#define NGX_HTTP_PROM_METRICS_LE  sizeof("le=\"4294967.295\"")
-
-u_char *ngx_http_prom_metrics_le(u_char *p, ngx_http_prom_metrics_t *m,
-    const uint32_t *bounds, ngx_uint_t i, ngx_uint_t n);
 
 /* ends with an empty name */
 

@@ -10,15 +10,6 @@
 #include "ngx_http_prom_metrics.h"
 
 
-/* as the two formats have a type, and what OpenMetrics' names end without */
-
-typedef struct {
-    const char                  *text;
-    const char                  *openmetrics;
-    ngx_str_t                    suffix;
-} ngx_http_prom_metrics_kind_t;
-
-
 static u_char *ngx_http_prom_metrics_build(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 static u_char *ngx_http_prom_metrics_reloads(u_char *p,
@@ -41,16 +32,6 @@ static u_char *ngx_http_prom_metrics_age(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 
 
-/* by ngx_http_prom_metrics_type_e */
-
-static const ngx_http_prom_metrics_kind_t  ngx_http_prom_metrics_kinds[] = {
-    { "counter", "counter", ngx_string("_total") },
-    { "gauge", "gauge", ngx_null_string },
-    { "histogram", "histogram", ngx_null_string },
-    { "gauge", "info", ngx_string("_info") }
-};
-
-
 /* as ngx_prom_counters_t has them */
 
 static const char  *ngx_http_prom_metrics_code[NGX_PROM_CODES] = {
@@ -71,18 +52,21 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       ngx_http_prom_metrics_build,
       NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_NONE },
 
+    /* of targets, while there is a registry */
+
     { ngx_string("monitoring_proxy_targets"),
       NGX_HTTP_PROM_METRICS_GAUGE, "",
       "Targets that are loaded.",
       ngx_http_prom_metrics_number,
       NGX_HTTP_PROM_METRICS_SAMPLE,
-      offsetof(ngx_http_prom_metrics_t, targets), NGX_HTTP_PROM_METRICS_NONE },
+      offsetof(ngx_http_prom_metrics_t, targets),
+      NGX_HTTP_PROM_METRICS_REGISTRY },
 
     { ngx_string("monitoring_proxy_targets_reloads_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "",
       "Reloads of the targets while running, by result.",
       ngx_http_prom_metrics_reloads,
-      2 * NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_NONE },
+      2 * NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_REGISTRY },
 
     { ngx_string("monitoring_proxy_targets_last_reload_successful"),
       NGX_HTTP_PROM_METRICS_GAUGE, "",
@@ -90,7 +74,7 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       ngx_http_prom_metrics_number,
       NGX_HTTP_PROM_METRICS_SAMPLE,
       offsetof(ngx_http_prom_metrics_t, successful),
-      NGX_HTTP_PROM_METRICS_NONE },
+      NGX_HTTP_PROM_METRICS_REGISTRY },
 
     { ngx_string("monitoring_proxy_targets_last_reload_success_timestamp_"
                  "seconds"),
@@ -98,35 +82,39 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       "When the targets in use were loaded.",
       ngx_http_prom_metrics_loaded,
       NGX_HTTP_PROM_METRICS_SAMPLE,
-      offsetof(ngx_http_prom_metrics_t, loaded), NGX_HTTP_PROM_METRICS_NONE },
+      offsetof(ngx_http_prom_metrics_t, loaded),
+      NGX_HTTP_PROM_METRICS_REGISTRY },
 
     { ngx_string("monitoring_proxy_targets_last_reload_duration_seconds"),
       NGX_HTTP_PROM_METRICS_GAUGE, "seconds",
       "How long it took to load the targets in use.",
       ngx_http_prom_metrics_loaded,
       NGX_HTTP_PROM_METRICS_SAMPLE,
-      offsetof(ngx_http_prom_metrics_t, took), NGX_HTTP_PROM_METRICS_NONE },
+      offsetof(ngx_http_prom_metrics_t, took),
+      NGX_HTTP_PROM_METRICS_REGISTRY },
 
     { ngx_string("monitoring_proxy_targets_last_reload_error_info"),
       NGX_HTTP_PROM_METRICS_INFO, "",
       "Why the targets could not be loaded when their files were last read.",
       ngx_http_prom_metrics_reason,
       NGX_HTTP_PROM_METRICS_BECAUSE(NGX_PROM_REASON_MAX), 0,
-      NGX_HTTP_PROM_METRICS_NONE },
+      NGX_HTTP_PROM_METRICS_REGISTRY },
 
     { ngx_string("monitoring_proxy_zone_size_bytes"),
       NGX_HTTP_PROM_METRICS_GAUGE, "bytes",
       "Size of the shared memory zone.",
       ngx_http_prom_metrics_number,
       NGX_HTTP_PROM_METRICS_SAMPLE,
-      offsetof(ngx_http_prom_metrics_t, size), NGX_HTTP_PROM_METRICS_NONE },
+      offsetof(ngx_http_prom_metrics_t, size),
+      NGX_HTTP_PROM_METRICS_REGISTRY },
 
     { ngx_string("monitoring_proxy_zone_used_bytes"),
       NGX_HTTP_PROM_METRICS_GAUGE, "bytes",
       "Bytes of the zone that the targets and replacing them take.",
       ngx_http_prom_metrics_number,
       NGX_HTTP_PROM_METRICS_SAMPLE,
-      offsetof(ngx_http_prom_metrics_t, used), NGX_HTTP_PROM_METRICS_NONE },
+      offsetof(ngx_http_prom_metrics_t, used),
+      NGX_HTTP_PROM_METRICS_REGISTRY },
 
     { ngx_string("monitoring_proxy_zone_targets_max"),
       NGX_HTTP_PROM_METRICS_GAUGE, "",
@@ -134,7 +122,7 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       ngx_http_prom_metrics_number,
       NGX_HTTP_PROM_METRICS_SAMPLE,
       offsetof(ngx_http_prom_metrics_t, capacity),
-      NGX_HTTP_PROM_METRICS_NONE },
+      NGX_HTTP_PROM_METRICS_REGISTRY },
 
     /* of all targets together, also of such that are gone */
 
@@ -143,26 +131,26 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       "Scrapes by the class of their status, or aborted by the scraper.",
       ngx_http_prom_metrics_codes,
       NGX_PROM_CODES * NGX_HTTP_PROM_METRICS_SAMPLE, 0,
-      NGX_HTTP_PROM_METRICS_NONE },
+      NGX_HTTP_PROM_METRICS_REGISTRY },
 
     { ngx_string("monitoring_proxy_scrape_duration_seconds"),
       NGX_HTTP_PROM_METRICS_HISTOGRAM, "seconds",
       "How long scrapes took.",
       ngx_http_prom_metrics_durations,
       (NGX_PROM_BUCKETS + 2) * NGX_HTTP_PROM_METRICS_SAMPLE, 0,
-      NGX_HTTP_PROM_METRICS_NONE },
+      NGX_HTTP_PROM_METRICS_REGISTRY },
 
     { ngx_string("monitoring_proxy_scrape_body_bytes_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "bytes",
       "Bytes of the bodies that scrapes were answered with.",
       ngx_http_prom_metrics_bytes,
-      NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_NONE },
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_REGISTRY },
 
     { ngx_string("monitoring_proxy_connections_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "",
       "Connections to targets that scrapes used, new or kept ones.",
       ngx_http_prom_metrics_connections,
-      2 * NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_NONE },
+      2 * NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_REGISTRY },
 
     /* of tunnels, while there is a board */
 
@@ -482,33 +470,6 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
 };
 
 
-u_char *
-ngx_http_prom_metrics_describe(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    ngx_str_t                            name;
-    const ngx_http_prom_metrics_kind_t  *kind;
-
-    kind = &ngx_http_prom_metrics_kinds[family->type];
-    name = family->name;
-
-    if (!m->openmetrics) {
-        return ngx_sprintf(p, "# HELP %V %s\n# TYPE %V %s\n",
-                           &name, family->help, &name, kind->text);
-    }
-
-    name.len -= kind->suffix.len;
-
-    p = ngx_sprintf(p, "# TYPE %V %s\n", &name, kind->openmetrics);
-
-    if (family->unit[0]) {
-        p = ngx_sprintf(p, "# UNIT %V %s\n", &name, family->unit);
-    }
-
-    return ngx_sprintf(p, "# HELP %V %s\n", &name, family->help);
-}
-
-
 static u_char *
 ngx_http_prom_metrics_build(u_char *p, ngx_http_prom_metrics_t *m,
     const ngx_http_prom_metrics_family_t *family)
@@ -627,31 +588,6 @@ ngx_http_prom_metrics_durations(u_char *p, ngx_http_prom_metrics_t *m,
 }
 
 
-u_char *
-ngx_http_prom_metrics_le(u_char *p, ngx_http_prom_metrics_t *m,
-    const uint32_t *bounds, ngx_uint_t i, ngx_uint_t n)
-{
-    p = ngx_sprintf(p, "le=\"");
-
-    if (i == n) {
-        p = ngx_sprintf(p, "+Inf");
-
-    } else {
-        p = ngx_http_prom_metrics_seconds(p, bounds[i]);
-
-        /* OpenMetrics' bounds always have a point */
-
-        if (m->openmetrics && bounds[i] % 1000 == 0) {
-            p = ngx_sprintf(p, ".0");
-        }
-    }
-
-    *p++ = '"';
-
-    return p;
-}
-
-
 static u_char *
 ngx_http_prom_metrics_bytes(u_char *p, ngx_http_prom_metrics_t *m,
     const ngx_http_prom_metrics_family_t *family)
@@ -694,62 +630,4 @@ ngx_http_prom_metrics_age(u_char *p, ngx_http_prom_metrics_t *m,
     p = ngx_http_prom_metrics_sample(p, m, family, "", "");
     p = ngx_http_prom_metrics_seconds(p, now - ngx_min(now, succeeded));
     return ngx_sprintf(p, "\n");
-}
-
-
-u_char *
-ngx_http_prom_metrics_sample(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family, const char *suffix,
-    const char *label)
-{
-    p = ngx_sprintf(p, "%V%s", &family->name, suffix);
-
-    if (m->label.len || label[0]) {
-        p = ngx_sprintf(p, "{%V%s%s}", &m->label,
-                        (m->label.len && label[0]) ? "," : "", label);
-    }
-
-    *p++ = ' ';
-
-    return p;
-}
-
-
-u_char *
-ngx_http_prom_metrics_number(u_char *p, ngx_http_prom_metrics_t *m,
-    const ngx_http_prom_metrics_family_t *family)
-{
-    uint64_t  *n;
-
-    n = (uint64_t *) ((u_char *) m + family->offset);
-
-    p = ngx_http_prom_metrics_sample(p, m, family, "", "");
-    return ngx_sprintf(p, "%uL\n", *n);
-}
-
-
-u_char *
-ngx_http_prom_metrics_seconds(u_char *p, uint64_t ms)
-{
-    p = ngx_sprintf(p, "%uL", ms / 1000);
-
-    if (ms % 1000) {
-        p = ngx_sprintf(p, ".%03uL", ms % 1000);
-
-        while (p[-1] == '0') {
-            p--;
-        }
-    }
-
-    return p;
-}
-
-
-u_char *
-ngx_http_prom_metrics_because(u_char *p,
-    const ngx_http_prom_metrics_family_t *family, const ngx_str_t *reason)
-{
-    p = ngx_sprintf(p, "%V{reason=\"", &family->name);
-    p = ngx_http_prom_escape_label(p, reason);
-    return ngx_sprintf(p, "\"} 1\n");
 }

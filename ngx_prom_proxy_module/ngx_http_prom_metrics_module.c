@@ -31,6 +31,8 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_prom_metrics_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_prom_metrics_registry(ngx_http_request_t *r,
+    ngx_http_prom_metrics_t *m);
 static ngx_int_t ngx_http_prom_metrics_headers(ngx_http_request_t *r,
     ngx_uint_t openmetrics);
 static ngx_uint_t ngx_http_prom_metrics_negotiate(ngx_http_request_t *r);
@@ -124,7 +126,6 @@ static ngx_int_t
 ngx_http_prom_metrics_handler(ngx_http_request_t *r)
 {
     ngx_int_t                          rc;
-    ngx_prom_registry_t               *registry;
     ngx_http_prom_metrics_t           *m;
     ngx_http_prom_poll_main_conf_t    *poll;
     ngx_http_prom_metrics_loc_conf_t  *mlcf;
@@ -140,34 +141,11 @@ ngx_http_prom_metrics_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    mlcf = ngx_http_get_module_loc_conf(r, ngx_http_prom_metrics_module);
-    registry = ngx_http_prom_page_registry(r);
-
-    /* before the first load there are the families without a target */
-
-    rc = ngx_prom_walk_start(&m->walk, registry, r->pool);
-
-    if (rc == NGX_ERROR) {
+    if (ngx_http_prom_metrics_registry(r, m) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (rc == NGX_DECLINED) {
-        m->counted = 1;
-
-    } else {
-        m->per_target = mlcf->per_target;
-        m->targets = m->walk.count;
-    }
-
-    ngx_prom_registry_info(registry, &m->info);
-
-    m->successful = !m->info.failed;
-    m->loaded = m->info.loaded;
-    m->took = m->info.took;
-    m->size = m->info.zone;
-    m->used = m->info.used;
-    m->capacity = m->info.capacity;
-
+    mlcf = ngx_http_get_module_loc_conf(r, ngx_http_prom_metrics_module);
     poll = ngx_http_get_module_main_conf(r, ngx_http_prom_poll_module);
 
     m->forward = ngx_prom_forward_all((ngx_cycle_t *) ngx_cycle);
@@ -186,7 +164,6 @@ ngx_http_prom_metrics_handler(ngx_http_request_t *r)
     }
 
     m->family = ngx_http_prom_metrics_families;
-    m->counters = ngx_prom_registry_totals(registry);
     m->openmetrics = ngx_http_prom_metrics_negotiate(r);
 
     if (ngx_http_prom_metrics_headers(r, m->openmetrics) != NGX_OK) {
@@ -198,6 +175,51 @@ ngx_http_prom_metrics_handler(ngx_http_request_t *r)
                    m->targets, m->openmetrics);
 
     return ngx_http_prom_page_send(r, ngx_http_prom_metrics_write, m);
+}
+
+
+/* before the first load there are the families without a target */
+
+static ngx_int_t
+ngx_http_prom_metrics_registry(ngx_http_request_t *r,
+    ngx_http_prom_metrics_t *m)
+{
+    ngx_int_t                          rc;
+    ngx_http_prom_metrics_loc_conf_t  *mlcf;
+
+    m->registry = ngx_http_prom_page_registry(r);
+
+    if (m->registry == NULL) {
+        return NGX_OK;
+    }
+
+    rc = ngx_prom_walk_start(&m->walk, m->registry, r->pool);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        m->counted = 1;
+
+    } else {
+        mlcf = ngx_http_get_module_loc_conf(r, ngx_http_prom_metrics_module);
+
+        m->per_target = mlcf->per_target;
+        m->targets = m->walk.count;
+    }
+
+    ngx_prom_registry_info(m->registry, &m->info);
+
+    m->successful = !m->info.failed;
+    m->loaded = m->info.loaded;
+    m->took = m->info.took;
+    m->size = m->info.zone;
+    m->used = m->info.used;
+    m->capacity = m->info.capacity;
+    m->counters = ngx_prom_registry_totals(m->registry);
+
+    return NGX_OK;
 }
 
 
@@ -429,6 +451,10 @@ ngx_http_prom_metrics_left_out(ngx_http_prom_metrics_t *m,
     ngx_http_prom_metrics_walk_e walk)
 {
     switch (walk) {
+
+    case NGX_HTTP_PROM_METRICS_REGISTRY:
+    case NGX_HTTP_PROM_METRICS_ALL:
+        return m->registry == NULL;
 
     case NGX_HTTP_PROM_METRICS_BOARD:
         return m->board == NULL;
