@@ -4,43 +4,114 @@
  */
 
 
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "flags.h"
 #include "keeper.h"
+#include "prepare.h"
+#include "settings.h"
 #include "version.h"
 
 
-#define MAIN_OK     0
-#define MAIN_USAGE  2
+#define MAIN_OK      0
+#define MAIN_FAILED  1
+#define MAIN_USAGE   2
+
+#define MAIN_RUN     "/usr/lib/monitoring-proxy/run-query"
+
+
+static int main_confine(void);
 
 
 static const char  main_usage[] =
-    "usage: monitoring-proxy-token keep REMOTES SOCKET LEVEL\n"
+    "usage: monitoring-proxy-token run [FLAG ...]\n"
+    "       monitoring-proxy-token prepare DIR [PORT ...]\n"
+    "       monitoring-proxy-token keep REMOTES SOCKET LEVEL\n"
+    "       monitoring-proxy-token settings\n"
     "\n"
-    "--help, --version\n";
+    "run       starts the query proxy, with the flags in its environment;\n"
+    "          run --help lists them\n"
+    "prepare   checks the environment and the file of remotes, tells each\n"
+    "          mistake, and makes DIR with what the others need; PORTs are\n"
+    "          others' already\n"
+    "keep      keeps the credentials of REMOTES fresh, and tells nginx, by\n"
+    "          the unix socket SOCKET; logs at LEVEL\n"
+    "settings  prints the table of settings\n"
+    "\n"
+    "--help, --version\n"
+    "\n"
+    "exit status: 0 ok, 1 a mistake or a failure, 2 wrong usage\n";
 
 
 int
 main(int argc, char **argv)
 {
-    if (argc == 2
-        && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
-    {
+    const char  *command;
+
+    command = argc > 1 ? argv[1] : "";
+
+    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0) {
         fputs(main_usage, stdout);
         return MAIN_OK;
     }
 
-    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+    if (strcmp(command, "--version") == 0) {
         printf("monitoring-proxy-token %s\n", TOKEN_VERSION);
         return MAIN_OK;
     }
 
-    if (argc == 5 && strcmp(argv[1], "keep") == 0) {
-        return keep(argv[2], argv[3], argv[4]);
+    if (strcmp(command, "run") == 0) {
+        return flags_run(argc - 2, argv + 2, MAIN_RUN);
+    }
+
+    if (strcmp(command, "settings") == 0 && argc == 2) {
+        settings_print(stdout);
+        return MAIN_OK;
+    }
+
+    if (strcmp(command, "prepare") == 0 && argc > 2) {
+        return main_confine() == 0 ? prepare(argv[2], argv + 3, argc - 3)
+                                   : MAIN_FAILED;
+    }
+
+    if (strcmp(command, "keep") == 0 && argc == 5) {
+        return main_confine() == 0 ? keep(argv[2], argv[3], argv[4])
+                                   : MAIN_FAILED;
     }
 
     fputs(main_usage, stderr);
 
     return MAIN_USAGE;
+}
+
+
+/*
+ * Root has no more rights than any user from here on, so that prepare finds
+ * what the keeper can't read.
+ */
+
+static int
+main_confine(void)
+{
+    struct __user_cap_header_struct  header;
+    struct __user_cap_data_struct    none[_LINUX_CAPABILITY_U32S_3];
+
+    memset(&header, 0, sizeof(header));
+    memset(none, 0, sizeof(none));
+
+    header.version = _LINUX_CAPABILITY_VERSION_3;
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1
+        || syscall(SYS_capset, &header, none) == -1)
+    {
+        perror("monitoring-proxy-token: can't give up capabilities");
+        return -1;
+    }
+
+    return 0;
 }

@@ -74,7 +74,7 @@ typedef struct {
 
     char         *value[SETTINGS];
 
-    /* of the URL; no "/" at the end of the base, no brackets of an IPv6 host */
+    /* of the URL: base has no "/" at its end, an IPv6 host no brackets */
 
     int           https;
     char         *host;
@@ -100,7 +100,8 @@ typedef void (*remotes_mistake_pt)(void *data, const char *where,
 
 /*
  * Reads the file, and tells each mistake in it.  Returns 0, or -1 after a
- * mistake; what it has made is freed by remotes_free() in both cases.
+ * mistake; what it has made is freed by remotes_free() in both cases.  Files
+ * that settings name needn't be there.
  */
 
 int remotes_read(remotes_t *remotes, const char *path,
