@@ -7,7 +7,6 @@ use warnings;
 use strict;
 
 use FindBin;
-use MIME::Base64;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -60,10 +59,6 @@ sub ask {
 }
 
 sub status { ask(@_)->{status} }
-
-sub basic {
-    return 'Proxy-Authorization: Basic ' . encode_base64($_[0], '');
-}
 
 sub becomes {
     my ($status, $promise, @ask) = @_;

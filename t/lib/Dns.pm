@@ -1,17 +1,27 @@
 package Dns;
 
-# A name server on 127.0.0.1 that answers A queries from a file, which the
-# test may rewrite meanwhile: lines "NAME ADDRESS [ADDRESS ...]". A name that
-# is not there does not exist; the address "silence" gets no answer at all.
+# A name server on 127.0.0.1 that answers from a file, which the test may
+# rewrite meanwhile: lines "NAME WORD ...". A name that is not there does not
+# exist. A WORD is
+#
+#   an address   of IPv4 or IPv6
+#   ttl=SECONDS  how long the answer lives; 1 unless it says so
+#   cname=NAME   an alias, and what that NAME has with it
+#   alias=NAME   one alone, as an authoritative server may answer
+#   silence      there is no answer at all
+#   hold         none until the file says something else of this name
+#   fail         SERVFAIL
 
 use warnings;
 use strict;
 
 use File::Temp;
+use IO::Select;
 use IO::Socket::IP;
-use Socket qw(inet_aton SOCK_DGRAM);
+use Socket qw(AF_INET AF_INET6 SOCK_DGRAM inet_pton);
 use POSIX ();
 
+my ($A, $CNAME, $AAAA) = (1, 5, 28);
 my @running;
 
 END {
@@ -35,13 +45,7 @@ sub new {
     if ($self->{pid} == 0) {
         $SIG{INT} = $SIG{TERM} = 'DEFAULT';
         open STDOUT, '>', '/dev/null';
-
-        while (my $from = $socket->recv(my $query, 512)) {
-            my $answer = answer($query, $file);
-            $socket->send($answer, 0, $from) if defined $answer;
-        }
-
-        POSIX::_exit(0);
+        serve($socket, $file);
     }
 
     push @running, $self;
@@ -53,7 +57,7 @@ sub new {
 sub port { $_[0]{port} }
 
 
-# Sets all names at once: NAME => "ADDRESS ADDRESS".
+# Sets all names at once: NAME => "WORD ...".
 
 sub set {
     my ($self, %names) = @_;
@@ -65,12 +69,56 @@ sub set {
 }
 
 
-# RFC 1035: one question, answers that live for 1 s
+# How often a name has been asked for, by A.
 
-sub answer {
-    my ($query, $file) = @_;
+sub asked {
+    my ($self, $name) = @_;
 
-    my ($id, undef, $questions) = unpack 'nnn', $query;
+    open my $fh, '<', "$self->{file}.asked" or return 0;
+
+    return scalar grep { $_ eq "$name $A\n" } <$fh>;
+}
+
+
+sub serve {
+    my ($socket, $file) = @_;
+
+    my $select = IO::Select->new($socket);
+    my @held;
+
+    open my $asked, '>>', "$file.asked" or die "$file.asked: $!\n";
+    $asked->autoflush;
+
+    while (1) {
+        if ($select->can_read(@held ? 0.02 : undef)) {
+            my $from = $socket->recv(my $query, 512);
+            my ($name, $type) = question($query);
+
+            print $asked "$name $type\n";
+            push @held, [ $from, $query ];
+        }
+
+        my %names = names($file);
+
+        @held = grep { !answer($socket, @$_, \%names) } @held;
+    }
+}
+
+
+sub names {
+    my ($file) = @_;
+
+    open my $fh, '<', $file or POSIX::_exit(0);
+
+    return map { /^(\S+) (.*)$/ } <$fh>;
+}
+
+
+# RFC 1035: the name, the type, and all of the one question
+
+sub question {
+    my ($query) = @_;
+
     my ($pos, @labels) = (12);
 
     while (my $len = ord substr $query, $pos, 1) {
@@ -78,24 +126,64 @@ sub answer {
         $pos += 1 + $len;
     }
 
-    my $question = substr $query, 12, $pos + 5 - 12;
-    my $type = unpack 'n', substr $query, $pos + 1, 2;
-    my $name = lc join '.', @labels;
-
-    open my $fh, '<', $file or return;
-    my %names = map { /^(\S+) (.*)$/ } <$fh>;
-
-    my @addresses = split ' ', $names{$name} // '';
-    return if "@addresses" eq 'silence';
-
-    my $rcode = exists $names{$name} ? 0 : 3;
-    @addresses = () if $type != 1;
-
-    return pack('nnnnnn', $id, 0x8180 | $rcode, 1, scalar @addresses, 0, 0)
-        . $question . join '', map {
-            pack 'nnnNn/a*', 0xc00c, 1, 1, 1, inet_aton($_)
-        } @addresses;
+    return (lc join('.', @labels), unpack('n', substr $query, $pos + 1, 2),
+        substr $query, 12, $pos + 5 - 12);
 }
+
+
+# True once it has said all that there is to say.
+
+sub answer {
+    my ($socket, $from, $query, $names) = @_;
+
+    my ($name, $type, $question) = question($query);
+    my $words = $names->{$name} // '';
+
+    return 0 if $words eq 'hold';
+    return 1 if $words eq 'silence';
+
+    my $code = $words eq 'fail' ? 2 : exists $names->{$name} ? 0 : 3;
+    my @records = records($name, $type, $names);
+
+    $socket->send(pack('a2nnnnn', $query, 0x8180 | $code, 1, scalar @records,
+        0, 0) . $question . join('', @records), 0, $from);
+
+    return 1;
+}
+
+
+sub records {
+    my ($name, $type, $names) = @_;
+
+    my $words = $names->{$name} // '';
+    my $ttl = $words =~ /\bttl=(\d+)/ ? $1 : 1;
+    my @records;
+
+    for (split ' ', $words) {
+        if (/^(cname|alias)=(\S+)$/) {
+            push @records, record($name, $CNAME, $ttl, labels($2));
+            push @records, records($2, $type, $names) if $1 eq 'cname';
+
+        } elsif ($type == $A && /^[\d.]+$/) {
+            push @records, record($name, $A, $ttl, inet_pton(AF_INET, $_));
+
+        } elsif ($type == $AAAA && /:/) {
+            push @records, record($name, $AAAA, $ttl, inet_pton(AF_INET6, $_));
+        }
+    }
+
+    return @records;
+}
+
+
+sub record {
+    my ($name, $type, $ttl, $value) = @_;
+
+    return labels($name) . pack 'nnNn/a*', $type, 1, $ttl, $value;
+}
+
+
+sub labels { pack '(C/a*)*x', split /\./, $_[0] }
 
 
 sub stop {
@@ -107,7 +195,7 @@ sub stop {
         delete $self->{pid};
     }
 
-    unlink $self->{file};
+    unlink $self->{file}, "$self->{file}.asked";
     @running = grep { $_ != $self } @running;
 }
 

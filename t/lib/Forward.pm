@@ -7,9 +7,15 @@ use warnings;
 use strict;
 
 use Exporter 'import';
+use IO::Select;
+use IO::Socket::IP;
+use MIME::Base64;
+
+use Http;
 use Nginx;
 
-our @EXPORT = qw(authority certificate forward_server hashed local_address);
+our @EXPORT = qw(asked authority basic certificate connect_head forward_server
+    forward_stream hashed local_address);
 
 
 sub openssl {
@@ -93,10 +99,101 @@ END
 }
 
 
-# An address of this machine that isn't loopback, or nothing.
+# A server of stream, which has both forms: http's is the one above.
+
+sub forward_stream {
+    my ($name, $listen, $more) = @_;
+
+    $more //= '';
+
+    return <<"END";
+server {
+    listen $listen;
+    prom_forward $name;
+    proxy_pass prom_forward;
+    proxy_half_close on;
+    $more
+}
+END
+}
+
+
+# The header of a user.
+
+sub basic {
+    return 'Proxy-Authorization: Basic ' . encode_base64($_[0], '');
+}
+
+
+# What is said to one request for a target in a form, "http" or "connect", on a
+# connection of its own; as Http.pm has it. The body of what is allowed is the
+# target's in both forms. Options: headers; path.
+
+sub asked {
+    my ($form, $port, $target, %o) = @_;
+
+    my $path = $o{path} // '/';
+    my @headers = @{ $o{headers} // [] };
+
+    if ($form eq 'http') {
+        return Http::request($port, path => "http://$target$path",
+            headers => [ 'Host: x', @headers ]);
+    }
+
+    my $s = Http::connection($port);
+
+    Http::send_request($s, raw => join "\r\n",
+        "CONNECT $target HTTP/1.1", "Host: x", @headers, '', '');
+
+    my $r = connect_head($s);
+
+    if ($r->{status} == 200) {
+        Http::send_request($s, path => $path);
+        $r->{body} = Http::read_response($s)->{body};
+    }
+
+    return $r;
+}
+
+
+# What a CONNECT is answered: nothing is read that is a tunnel's. socket is that
+# of the tunnel.
+
+sub connect_head {
+    my ($s) = @_;
+
+    my $text = '';
+    1 while $text !~ /\r\n\r\n\z/ && more($s, \$text, 1);
+
+    my $headers = Http::fields($text);
+    my $length = $headers->{'content-length'} // 0;
+    my $body = '';
+    1 while length $body < $length && more($s, \$body, $length);
+
+    my ($line) = $text =~ /\A([^\r\n]*)/;
+    my ($status) = $line =~ m{^HTTP/\S+ (\d+)};
+
+    return { status => $status // 0, line => $line, headers => $headers,
+        body => $body, socket => $s };
+}
+
+
+sub more {
+    my ($s, $text, $most) = @_;
+
+    return IO::Select->new($s)->can_read(60)
+        && sysread $s, $$text, $most, length $$text;
+}
+
+
+# An address of this machine that isn't loopback, or nothing; of IPv6 if asked
+# for 6. Nothing is sent to find it.
 
 sub local_address {
-    my $s = IO::Socket::IP->new(PeerHost => '192.0.2.1', PeerPort => 9,
+    my ($version) = @_;
+
+    my $far = ($version // 4) == 6 ? '2001:db8::1' : '192.0.2.1';
+    my $s = IO::Socket::IP->new(PeerHost => $far, PeerPort => 9,
         Type => Socket::SOCK_DGRAM()) or return;
 
     return $s->sockhost;
