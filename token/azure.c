@@ -1,6 +1,6 @@
 /*
- * Azure's identities: an application with a secret, one that Kubernetes vouches
- * for (a workload identity), or that of the machine (a managed identity).
+ * Azure's identities: an application's with a secret, one that Kubernetes
+ * vouches for (a workload identity), or the machine's (a managed identity).
  */
 
 
