@@ -174,7 +174,7 @@ aws_container(fetch_t *f)
 
     uri = fetch_setting(f, SETTING_CONTAINER_URI);
 
-    fetch_ask(f, "the container's endpoint", aws_keys, "GET",
+    fetch_ask(f, "the container endpoint", aws_keys, "GET",
               uri[0] == '/' ? AWS_CONTAINER : uri,
               uri[0] == '/' ? uri : NULL);
 

@@ -640,35 +640,36 @@ fetch_show(fetch_t *f, const buffer_t *text, reason_t shown)
 }
 
 
-/*
- * How much of the text is the secret, as it is, or with any of its bytes as a
- * form has them; 0 if it isn't.
- */
+/* how much of the text is the secret, as it is or as forms have it, or 0 */
 
 static size_t
 fetch_is_secret(const buffer_t *secret, const char *text)
 {
+    int          n;
     size_t       i;
     const char  *p;
+
+    if (secret->len && strncmp(text, secret->start, secret->len) == 0) {
+        return secret->len;
+    }
 
     p = text;
 
     for (i = 0; i < secret->len; i++) {
 
-        if (*p == secret->start[i]
-            || (*p == '+' && secret->start[i] == ' '))
+        n = *p == '%' ? fetch_hex(p + 1) : -1;
+
+        if (n != -1 && n == (unsigned char) secret->start[i]) {
+            p += 3;
+
+        } else if (*p == secret->start[i]
+                   || (*p == '+' && secret->start[i] == ' '))
         {
             p++;
-            continue;
-        }
 
-        if (*p != '%' || fetch_hex(p + 1) == -1
-            || fetch_hex(p + 1) != (unsigned char) secret->start[i])
-        {
+        } else {
             return 0;
         }
-
-        p += 3;
     }
 
     return (size_t) (p - text);
