@@ -196,6 +196,19 @@ ngx_int_t ngx_prom_forward_users_check(ngx_prom_forward_t *forward,
 void ngx_prom_forward_users_cancel(void *checking);
 
 
+#if (NGX_OPENSSL)
+
+/*
+ * ngx_prom_forward_certificate.c: a client's certificate that isn't verified
+ * doesn't end the connection, as it is to have an answer.  For a server whose
+ * block has "client_certificate", and "optional_no_ca" itself.
+ */
+
+ngx_int_t ngx_prom_forward_certificate_init(SSL_CTX *ssl_ctx);
+
+#endif
+
+
 /*
  * ngx_prom_forward_follow.c: a file that each worker follows: parsed at the
  * configuration, where a mistake is fatal; read again by a thread when it has

@@ -86,6 +86,18 @@ void ngx_cdecl ngx_prom_forward_refuse(ngx_prom_forward_query_t *query,
     ngx_prom_forward_decision_e decision, const char *fmt, ...);
 
 
+#if (NGX_OPENSSL)
+
+/*
+ * ngx_prom_forward_certificate.c: for blocks with "client_certificate".
+ * NGX_OK: it was refused; NGX_DECLINED: it was not
+ */
+
+ngx_int_t ngx_prom_forward_certified(ngx_prom_forward_query_t *query);
+
+#endif
+
+
 /* ngx_prom_forward_users.c: for blocks with "users" */
 
 ngx_int_t ngx_prom_forward_users_init(ngx_prom_forward_t *forward,

@@ -134,29 +134,7 @@ ngx_prom_forward_client(ngx_prom_forward_query_t *query)
 #if (NGX_OPENSSL)
 
     if (forward->certificate) {
-        long   verified;
-        X509  *cert;
-
-        cert = c->ssl ? SSL_get_peer_certificate(c->ssl->connection) : NULL;
-
-        if (cert == NULL) {
-            ngx_prom_forward_refuse(query,
-                                    NGX_PROM_FORWARD_CERTIFICATE,
-                                    "this proxy wants a client certificate");
-            return NGX_OK;
-        }
-
-        X509_free(cert);
-
-        verified = SSL_get_verify_result(c->ssl->connection);
-
-        if (verified != X509_V_OK) {
-            ngx_prom_forward_refuse(query,
-                                    NGX_PROM_FORWARD_CERTIFICATE,
-                                    "the client certificate is refused: %s",
-                                    X509_verify_cert_error_string(verified));
-            return NGX_OK;
-        }
+        return ngx_prom_forward_certified(query);
     }
 
 #endif

@@ -11,10 +11,29 @@
 #include "ngx_stream_prom_forward.h"
 
 
+#if (NGX_STREAM_SSL)
+
+/* "ssl_verify_client optional_no_ca" */
+
+#define NGX_STREAM_PROM_FORWARD_OPTIONAL_NO_CA  3
+
+#if (nginx_version >= 1025005)
+typedef ngx_stream_ssl_srv_conf_t  ngx_stream_prom_forward_ssl_conf_t;
+#else
+typedef ngx_stream_ssl_conf_t  ngx_stream_prom_forward_ssl_conf_t;
+#endif
+
+#endif
+
+
 static ngx_int_t ngx_stream_prom_forward_handler(ngx_stream_session_t *s);
 static ngx_int_t ngx_stream_prom_forward_log(ngx_stream_session_t *s);
 
 static ngx_int_t ngx_stream_prom_forward_postconf(ngx_conf_t *cf);
+#if (NGX_STREAM_SSL)
+static ngx_int_t ngx_stream_prom_forward_certificates(
+    ngx_stream_core_main_conf_t *cmcf);
+#endif
 static void *ngx_stream_prom_forward_create_conf(ngx_conf_t *cf);
 static char *ngx_stream_prom_forward(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -176,8 +195,56 @@ ngx_stream_prom_forward_postconf(ngx_conf_t *cf)
 
     *h = ngx_stream_prom_forward_log;
 
+#if (NGX_STREAM_SSL)
+
+    if (ngx_stream_prom_forward_certificates(cmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+#endif
+
     return ngx_stream_prom_forward_filter_init(cf);
 }
+
+
+#if (NGX_STREAM_SSL)
+
+/* servers that answer a client whose certificate they refuse */
+
+static ngx_int_t
+ngx_stream_prom_forward_certificates(ngx_stream_core_main_conf_t *cmcf)
+{
+    void                                **conf;
+    ngx_uint_t                            i;
+    ngx_stream_core_srv_conf_t          **cscfp;
+    ngx_stream_prom_forward_ssl_conf_t   *sscf;
+    ngx_stream_prom_forward_srv_conf_t   *fscf;
+
+    cscfp = cmcf->servers.elts;
+
+    for (i = 0; i < cmcf->servers.nelts; i++) {
+
+        conf = cscfp[i]->ctx->srv_conf;
+        fscf = conf[ngx_stream_prom_forward_module.ctx_index];
+        sscf = conf[ngx_stream_ssl_module.ctx_index];
+
+        if (fscf->forward == NULL
+            || !fscf->forward->certificate
+            || sscf->verify != NGX_STREAM_PROM_FORWARD_OPTIONAL_NO_CA
+            || sscf->ssl.ctx == NULL)
+        {
+            continue;
+        }
+
+        if (ngx_prom_forward_certificate_init(sscf->ssl.ctx) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+#endif
 
 
 static void *

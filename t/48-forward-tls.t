@@ -230,6 +230,22 @@ like(curl('x', "--proxy http://localhost:$port{plain}", $url),
     qr/\A403 000 this proxy wants a client certificate$/m,
     'one without TLS');
 
+SKIP: {
+    skip 'this openssl makes none that has expired', 3 if !$has_expired;
+
+    my $reason = 'the client certificate is refused: certificate has expired';
+
+    certificate($dir, 'old', ca => 'clients', expired => 1);
+
+    for my $version ('', '--tls-max 1.2') {
+        like(curl('x', $https, $version, with('old'), $url),
+            qr/\A403 000 \Q$reason\E$/m, "an old one $version");
+    }
+
+    like(curl('x', '-v', $https, with('old'), $tunnel),
+        qr{HTTP/1\.1 403 \Q$reason\E\r?$}m, '... by a tunnel');
+}
+
 $nginx->finish;
 
 done_testing();
