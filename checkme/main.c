@@ -72,6 +72,8 @@ main(int argc, char **argv)
 }
 
 
+/* of either, the first line, as nginx reads it */
+
 static const char *
 find_key(char *buf, size_t size)
 {
@@ -80,7 +82,9 @@ find_key(char *buf, size_t size)
     key = getenv(KEY);
 
     if (key && *key) {
-        return key;
+        snprintf(buf, size, "%s", key);
+        buf[strcspn(buf, "\r\n")] = '\0';
+        return buf;
     }
 
     file = getenv(KEY "_FILE");
@@ -94,8 +98,6 @@ find_key(char *buf, size_t size)
     return NULL;
 }
 
-
-/* the first line, as nginx reads it */
 
 static int
 read_key(const char *name, char *buf, size_t size)

@@ -552,6 +552,7 @@ ngx_prom_forward_checkme(ngx_conf_t *cf, ngx_prom_forward_block_t *block)
     key = &block->forward->checkme;
 
     *key = value[1];
+    ngx_str_null(&name);
 
     if (key->len > 5 && ngx_strncmp(key->data, "file:", 5) == 0) {
         name.data = key->data + 5;
@@ -568,11 +569,19 @@ ngx_prom_forward_checkme(ngx_conf_t *cf, ngx_prom_forward_block_t *block)
         }
     }
 
-    if (key->len < NGX_PROM_FORWARD_KEY) {
+    if (key->len >= NGX_PROM_FORWARD_KEY) {
+        return NGX_CONF_OK;
+    }
+
+    if (name.len == 0) {
         return "has a key of less than 16 bytes, which could be guessed";
     }
 
-    return NGX_CONF_OK;
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"%V\" has a key of less than 16 bytes, which could "
+                       "be guessed", &name);
+
+    return NGX_CONF_ERROR;
 }
 
 
@@ -614,6 +623,13 @@ ngx_prom_forward_key_file(ngx_conf_t *cf, ngx_str_t *name, ngx_str_t *key)
 
         if (p[i] == CR || p[i] == LF) {
             break;
+        }
+
+        if (p[i] < ' ' || p[i] == 0x7f) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" has a key with control characters; it "
+                               "is one line of text", name);
+            goto failed;
         }
     }
 

@@ -601,6 +601,13 @@ ngx_prom_rule_ports(ngx_prom_rules_parse_t *parse, const char *p,
             comma = end;
         }
 
+        if (comma == start) {
+            ngx_prom_line_error(&parse->line, start, "a port is missing; "
+                                "ports are separated by commas, as in "
+                                "9100,9200-9299, and rules by white space");
+            return 0;
+        }
+
         first = ngx_prom_rule_port(&p, comma);
         last = first;
 

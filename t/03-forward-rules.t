@@ -611,10 +611,10 @@ a:9100/metrics
 4:3: "080" is not a port; ports are 1 to 65535 without leading zeros, as in 9100,9200-9299
 5:3: "x" is not a port; ports are 1 to 65535 without leading zeros, as in 9100,9200-9299
 6:3: "*" is not a port; ports are 1 to 65535 without leading zeros, as in 9100,9200-9299
-7:3: "" is not a port; ports are 1 to 65535 without leading zeros, as in 9100,9200-9299
-8:5: "" is not a port; ports are 1 to 65535 without leading zeros, as in 9100,9200-9299
-9:3: "" is not a port; ports are 1 to 65535 without leading zeros, as in 9100,9200-9299
-10:5: "" is not a port; ports are 1 to 65535 without leading zeros, as in 9100,9200-9299
+7:3: a port is missing; ports are separated by commas, as in 9100,9200-9299, and rules by white space
+8:5: a port is missing; ports are separated by commas, as in 9100,9200-9299, and rules by white space
+9:3: a port is missing; ports are separated by commas, as in 9100,9200-9299, and rules by white space
+10:5: a port is missing; ports are separated by commas, as in 9100,9200-9299, and rules by white space
 11:3: "-" is not a port; ports are 1 to 65535 without leading zeros, as in 9100,9200-9299
 12:3: "1-" is not a port; ports are 1 to 65535 without leading zeros, as in 9100,9200-9299
 13:3: "-1" is not a port; ports are 1 to 65535 without leading zeros, as in 9100,9200-9299

@@ -250,6 +250,7 @@ sub mistake {
 $nginx->write('bad', "10.0.0.0/33\n");
 $nginx->write('key', "short\n");
 $nginx->write('good-key', "0123456789abcdef\nmore\n");
+$nginx->write('bytes', "0123456789abc\0def\n");
 $nginx->write('empty', '');
 
 my $ok = 'allow 10.0.0.0/8; verify off;';
@@ -278,7 +279,8 @@ mistake('allow *; verify %%DIR%%/empty;', 'empty.*failed', 'a CA of nothing');
 mistake("$ok own 0;", '"0" is no port');
 mistake("$ok own 22 65536;", '"65536" is no port');
 mistake("$ok checkme short;", 'a key of less than 16 bytes');
-mistake("$ok checkme file:%%DIR%%/key;", 'a key of less than 16 bytes');
+mistake("$ok checkme file:%%DIR%%/key;", '/key" has a key of less than 16 bytes');
+mistake("$ok checkme file:%%DIR%%/bytes;", 'key with control characters');
 mistake("$ok checkme file:%%DIR%%/none;", 'none" failed');
 mistake("$ok resolver;", 'invalid number of arguments in "resolver"');
 mistake("$ok resolver 127.0.0.1 valid=x;", 'invalid parameter');
