@@ -330,7 +330,7 @@ is(read_file("$tls/server.crt"), read_file("$dir/proxy.crt"),
 certificate("$dir/other", 'proxy');
 write_file("$tls/server.key", read_file("$dir/other.key"), 0600);
 write_file("$tls/server.crt", read_file("$dir/other.crt"));
-ok($proxy->logged(qr/^certificates: certificates read again$/m),
+ok($proxy->logged(qr/^certificates: read again: /m),
     'one that takes its place is read');
 write_file("$dir/proxy.crt", read_file("$dir/other.crt"));
 ok(await(10, sub {
@@ -370,6 +370,9 @@ for ([ 'a rule', { ALLOW => 'a:9100 10.0.0.0/40:9100 b:9100' },
     [ 'a rule with quotes', { ALLOW => 'a:9100 "b;}' },
         qr/_ALLOW: "\"b;\}": / ],
     [ 'no rule', { ALLOW => " \n" }, qr/_ALLOW: has no rule/ ],
+    [ 'a switch', { ALLOW => 'off' }, qr/_ALLOW: "off" is no rule; .*unset/ ],
+    [ 'a comma', { ALLOW => 'a:9100, b:9100' },
+        qr/_ALLOW: "a:9100,": .*rules by white space/ ],
     [ 'both lists', { ALLOW_FILE => '/forward/allow' },
         qr/_ALLOW_FILE: is set, and .* one of them is allowed/ ],
     [ 'a file', { ALLOW => '', ALLOW_FILE => '/forward/wrong' },
@@ -394,8 +397,11 @@ for ([ 'a rule', { ALLOW => 'a:9100 10.0.0.0/40:9100 b:9100' },
     [ 'client CA', { CLIENT_CA => '/forward/none.pem' },
         qr/_CLIENT_CA: .* has no certificate/ ],
     [ 'a name', { NAMES => 'a b/c' }, qr/_NAMES: "b\/c" is no name/ ],
+    [ 'a pattern', { NAMES => '*' }, qr/_NAMES: "\*" is no name/ ],
     [ 'a short key', { CHECKME_KEY => 'short' },
         qr/_CHECKME_KEY: is a key of less than 16 bytes/ ],
+    [ 'a key of bytes', { CHECKME_KEY => "0123456789abc\tdef" },
+        qr/_CHECKME_KEY: has several lines or control characters/ ],
     [ 'two keys', { CHECKME_KEY => $key, CHECKME_KEY_FILE => '/forward/allow' },
         qr/_CHECKME_KEY_FILE: is set, and / ])
 {
