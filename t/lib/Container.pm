@@ -204,10 +204,14 @@ sub read_file {
 }
 
 
+# A network, by default with IPv4 alone; docker's options.
+
 sub network {
+    my (@options) = @_;
+
     my $name = unused();
     push @networks, $name;
-    must('docker', 'network', 'create', $name);
+    must('docker', 'network', 'create', @options, $name);
 
     return $name;
 }
