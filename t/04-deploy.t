@@ -85,7 +85,7 @@ cmp_ok(threat($client), '<=', 2,
 
 # the forward proxy's, and its configuration of nginx
 
-my $forward = unit('forward/monitoring-forward');
+my $forward = unit('forward/monitoring-proxy-forward');
 
 is(verify($forward), '', 'systemd takes the forward proxy\'s unit');
 like($forward, qr/^DynamicUser=yes$/m, 'its user is made for it, too');
@@ -105,7 +105,7 @@ SKIP: {
         . " -out $dir/server.crt 2> /dev/null";
 
     for (['allow', "10.20.0.0/16:9100\n"], ['nginx.conf', $conf
-        =~ s{/etc/monitoring-forward|/run/monitoring-forward
+        =~ s{/etc/monitoring-proxy-forward|/run/monitoring-proxy-forward
             |/run/credentials/[^/]+}{$dir}gxr
         =~ s{/usr/lib/nginx/modules/(ngx_\w*prom)}{$modules/$1}gr
         =~ s{/ca\.pem}{/server.crt}r ])
