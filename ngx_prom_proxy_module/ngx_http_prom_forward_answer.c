@@ -99,6 +99,10 @@ ngx_http_prom_forward_error_handler(ngx_http_request_t *r)
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
+        if (ctx->proxy->fail == NGX_HTTP_PROM_FAIL_CROWDED) {
+            status = NGX_HTTP_SERVICE_UNAVAILABLE;
+        }
+
     } else {
         ngx_str_set(&line, "the request was refused, see the error log");
     }

@@ -206,6 +206,10 @@ ngx_http_prom_forward_outcome(ngx_http_request_t *r,
         ctx->query.decision = NGX_PROM_FORWARD_LATE;
         break;
 
+    case NGX_HTTP_PROM_FAIL_CROWDED:
+        ctx->query.decision = NGX_PROM_FORWARD_BUSY;
+        break;
+
     default:
         ctx->query.decision = NGX_PROM_FORWARD_UNREACHABLE;
         break;

@@ -38,7 +38,7 @@ static ngx_int_t ngx_http_prom_peer_key(ngx_http_prom_peer_data_t *pd,
 static void ngx_http_prom_peer_free(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
 static void ngx_http_prom_peer_failed(ngx_peer_connection_t *pc,
-    ngx_http_prom_peer_data_t *pd);
+    ngx_http_prom_peer_data_t *pd, ngx_uint_t state);
 static ngx_err_t ngx_http_prom_peer_connect_error(ngx_addr_t *addr);
 #if (NGX_HTTP_SSL)
 static void ngx_http_prom_peer_tls_failed(ngx_connection_t *c,
@@ -277,7 +277,7 @@ ngx_http_prom_peer_free(ngx_peer_connection_t *pc, void *data,
     u = pd->upstream;
 
     if (state & NGX_PEER_FAILED || pc->connection == NULL) {
-        ngx_http_prom_peer_failed(pc, pd);
+        ngx_http_prom_peer_failed(pc, pd, state);
 
     } else if (u->keepalive
                && u->request_body_sent
@@ -303,7 +303,7 @@ ngx_http_prom_peer_free(ngx_peer_connection_t *pc, void *data,
 
 static void
 ngx_http_prom_peer_failed(ngx_peer_connection_t *pc,
-    ngx_http_prom_peer_data_t *pd)
+    ngx_http_prom_peer_data_t *pd, ngx_uint_t state)
 {
     ngx_err_t                   err;
     ngx_addr_t                 *addr;
@@ -315,8 +315,10 @@ ngx_http_prom_peer_failed(ngx_peer_connection_t *pc,
     ctx = pd->ctx;
 
     if (c == NULL) {
-        /* connect() or what stands before it failed at once */
-        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_CONNECT, ngx_errno);
+        /* connect() failed at once, or there was nothing to connect with */
+        ngx_http_prom_proxy_fail(ctx, (state & NGX_PEER_FAILED)
+                                      ? NGX_HTTP_PROM_FAIL_CONNECT
+                                      : NGX_HTTP_PROM_FAIL_CROWDED, ngx_errno);
 
         if (ctx->route.kind == NGX_PROM_ADDRESS_POLL) {
             ngx_http_prom_proxy_poll_lost(ctx);

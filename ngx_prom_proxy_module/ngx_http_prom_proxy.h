@@ -27,6 +27,7 @@ typedef enum {
     NGX_HTTP_PROM_FAIL_POLL,          /* no client polls for it */
     NGX_HTTP_PROM_FAIL_CONNECT,       /* code is an errno, 0 if unknown */
     NGX_HTTP_PROM_FAIL_CONNECT_TIME,
+    NGX_HTTP_PROM_FAIL_CROWDED,       /* no connection of our own is left */
     NGX_HTTP_PROM_FAIL_TLS,
     NGX_HTTP_PROM_FAIL_TLS_TIME,
     NGX_HTTP_PROM_FAIL_TLS_VERIFY,    /* code is an X509_V_ERR_* */

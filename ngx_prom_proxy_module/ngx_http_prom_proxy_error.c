@@ -151,6 +151,9 @@ ngx_http_prom_proxy_reason(u_char *p, u_char *last,
         return ngx_slprintf(p, last, "connect to %V: timed out",
                             &reason->authority);
 
+    case NGX_HTTP_PROM_FAIL_CROWDED:
+        return ngx_slprintf(p, last, "there are too many connections already");
+
     case NGX_HTTP_PROM_FAIL_TLS:
         return ngx_slprintf(p, last, "TLS handshake with %V failed",
                             &reason->authority);
