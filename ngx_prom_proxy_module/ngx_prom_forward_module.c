@@ -162,7 +162,10 @@ ngx_prom_forward_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     forward->name = value[1];
-    forward->resolver_timeout = 5000;
+
+    /* nginx asks another name server after 5 seconds */
+
+    forward->resolver_timeout = 8000;
     forward->connect_timeout = 5000;
 
     ngx_memzero(&block, sizeof(ngx_prom_forward_block_t));

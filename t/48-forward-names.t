@@ -8,6 +8,7 @@ use strict;
 
 use FindBin;
 use IO::Socket::IP;
+use Socket qw(SOCK_DGRAM);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -66,10 +67,21 @@ my %names = (
     'local.test' => '127.0.0.1', 'far.other' => 'cname=six.test',
     (map { ("moves-$_.test" => '127.0.0.2 ttl=3') } qw(http connect)),
     'long.test' => '127.0.0.2 ttl=3600',
-    'fails.test' => 'fail',
+    'fails.test' => 'fail', 'hangs.test' => '127.0.0.3 127.0.0.2',
 );
 my $dns = Dns->new(%names);
-my $port = free_port();
+my %port = map { $_ => free_port() } qw(names second);
+my $port = $port{names};
+
+# a name server that says nothing, and an address where nobody answers, since
+# its queue is full
+
+my $mute = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => 0,
+    Type => SOCK_DGRAM);
+my $full = IO::Socket::IP->new(LocalHost => '127.0.0.3', LocalPort => $four,
+    Listen => 1) or die "full: $@\n";
+my @queue = map { IO::Socket::IP->new(PeerHost => '127.0.0.3',
+    PeerPort => $four, Blocking => 0) } 1 .. 8;
 
 $nginx->configure(
     targets => '',
@@ -77,16 +89,34 @@ $nginx->configure(
 prom_forward names { allow *.test 127.0.0.2 127.0.0.3 !127.0.0.4
     [::1]:$both,$six,$none 127.0.0.10 127.0.0.11 127.0.0.12 127.0.0.13
     127.0.0.14 127.0.0.15 127.0.0.16 127.0.0.17 [fc00::]/7:$both;
-    resolver 127.0.0.1:@{[ $dns->port ]}; resolver_timeout 2s; scheme http; }
+    resolver 127.0.0.1:@{[ $dns->port ]}; resolver_timeout 2s; scheme http;
+    connect_timeout 300ms; }
+prom_forward second { allow *.test 127.0.0.2; scheme http;
+    resolver 127.0.0.1:@{[ $mute->sockport ]} 127.0.0.1:@{[ $dns->port ]}; }
 END
     stream => 'upstream prom_forward { prom_forward_peer; }'
         . 'log_format forward \'$prom_forward_target $prom_forward_address '
         . '$prom_forward_rule\'; access_log %%DIR%%/logs/connect.log forward;'
-        . forward_stream('names', "127.0.0.1:$port"),
+        . join('', map { forward_stream($_, "127.0.0.1:$port{$_}") }
+            sort keys %port),
     http => 'log_format forward \'$prom_forward_target $prom_forward_address '
         . '$prom_forward_rule\'; access_log %%DIR%%/logs/http.log forward;'
-        . forward_server('names', 'unix:%%DIR%%/unused'),
+        . join('', map { forward_server($_, "unix:%%DIR%%/$_.unused",
+            'proxy_connect_timeout 300ms;') } sort keys %port),
 )->start;
+
+# some names by two servers, of which one is asked first, and then the other
+
+my %seconds = map { ("second$_.test" => '127.0.0.2 ttl=60') } 1 .. 4;
+%names = (%names, %seconds);
+$dns->set(%names);
+
+my @seconds = map {
+    my $s = connection($port{second});
+    send_request($s, raw => (/[12]/ ? "GET http://$_:$four/" : "CONNECT "
+        . "$_:$four") . " HTTP/1.1\r\nHost: x\r\n\r\n");
+    $s;
+} sort keys %seconds;
 
 my $form;
 
@@ -130,6 +160,8 @@ for (qw(http connect)) {
     is(answered("many.test:$both"), '127.0.0.2', 'the last of 8 addresses');
     says("more.test:$both", '502 .*', '... but not of 9')
         if $form eq 'http';    # which are asked in another order then
+    is(answered("hangs.test:$four"), '127.0.0.2',
+        'one of two that doesn\'t answer');
     says("nothing.test:$both", "502 nothing\\.test:$both: Host not found",
         'a name without addresses');
 
@@ -213,6 +245,13 @@ answered("long.test:$both", 5);
 $form = 'connect';
 answered("long.test:$both", 5);
 is($dns->asked('long.test'), 1, 'an answer serves both forms');
+
+
+# by the second name server, if the first says nothing
+
+is(join(' ', map { connect_head($_)->{status} } @seconds), '200 200 200 200',
+    'one name server is enough');
+@seconds = ();
 
 
 # a client that leaves in the middle of a chain

@@ -25,12 +25,19 @@ my $target = '127.0.0.1:' . $backend->port;
 my $dns = Dns->new('name.test' => '127.0.0.1');
 my %port = map { $_ => free_port() } qw(users from far all);
 
+# of a hash that isn't bcrypt's, made with little to do
+
+my @kinds = grep { length(crypt('word', $_->[1]) // '') > 20 } (
+    [ 'y', '$y$j75$abcdefgh$' ], [ '7', '$7$CU..../....abcd$' ],
+    [ 6, '$6$rounds=1000$abcdefgh$' ], [ 5, '$5$rounds=1000$abcdefgh$' ]);
+
 authority($dir, $_) for qw(ca clients other);
 certificate($dir, 'proxy', ca => 'ca', names => 'DNS:localhost,IP:127.0.0.1');
 certificate($dir, 'client', ca => 'clients', names => 'DNS:prometheus');
 certificate($dir, 'stranger', ca => 'other', names => 'DNS:prometheus');
 certificate($dir, 'self', names => 'DNS:prometheus');
-$nginx->write('users', hashed('scraper', 'secret') . hashed('other', 'word'));
+$nginx->write('users', hashed('scraper', 'secret') . hashed('other', 'word')
+    . join('', map { "user$_->[0]:" . crypt('word', $_->[1]) . "\n" } @kinds));
 
 my $tls = <<"END";
     ssl_certificate %%DIR%%/proxy.crt;
@@ -115,6 +122,11 @@ for my $form (qw(http connect)) {
     is($ask->('users', @right, basic('scraper:wrong'))->{status}, 400,
         '... and another');
     is($backend->arrived, 0, 'none of it has arrived');
+
+    is($ask->('users', basic("user$_->[0]:word"))->{status}, 200,
+        "a hash of the kind $_->[0]") for @kinds;
+    is($ask->('users', basic("user$_->[0]:other"))->{status}, 407,
+        "... of another password") for @kinds;
 
     $r = $ask->('users', map { s/^P.*?:/pROXY-aUTHORIZATION:/r } @right);
     is($r->{status}, 200, 'the right ones, with the header in any case');
