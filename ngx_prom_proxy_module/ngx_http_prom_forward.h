@@ -11,11 +11,13 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_prom_proxy.h"
+#include "ngx_http_prom_verify.h"
 #include "ngx_prom_forward.h"
 
 
 typedef struct {
     ngx_prom_forward_query_t     query;
+    ngx_http_prom_verify_t       verify;
     ngx_http_request_t          *request;
     ngx_http_prom_proxy_ctx_t   *proxy;      /* the route, once allowed */
     ngx_str_t                    uri;        /* path and arguments, as they
@@ -80,19 +82,6 @@ void ngx_http_prom_forward_outcome(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_prom_forward_take(ngx_connection_t *c,
     ngx_prom_forward_t *forward, u_char *data, size_t len);
-
-/*
- * ngx_http_prom_forward_tls.c: makes the handshake with an exporter verify its
- * certificate, by the block's CA and the target's name or address; and tells
- * what of it was wrong, true if it was that.
- */
-
-#if (NGX_HTTP_SSL)
-ngx_int_t ngx_http_prom_forward_tls(ngx_connection_t *c,
-    ngx_http_prom_proxy_ctx_t *ctx);
-ngx_uint_t ngx_http_prom_forward_tls_failed(ngx_connection_t *c,
-    ngx_http_prom_proxy_ctx_t *ctx);
-#endif
 
 /* ngx_http_prom_forward_checkme.c: the value of the header, or empty */
 

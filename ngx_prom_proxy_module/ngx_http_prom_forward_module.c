@@ -397,7 +397,12 @@ ngx_http_prom_forward_route(ngx_http_request_t *r,
 
     route->tls = (ctx->tls || !ngx_prom_forward_plain(query));
 
-    proxy->forward = query;
+    ctx->verify.key = query->forward->name;
+    ctx->verify.store = query->forward->verify ? query->forward->store : NULL;
+    ctx->verify.host = query->host;
+    ctx->verify.sockaddr = query->numeric ? query->addrs[0].sockaddr : NULL;
+
+    proxy->verify = &ctx->verify;
     proxy->addrs = query->addrs;
     proxy->naddrs = query->naddrs;
     proxy->found = 1;

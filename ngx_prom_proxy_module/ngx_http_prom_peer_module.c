@@ -9,7 +9,6 @@
 #include <ngx_http.h>
 #include "ngx_http_prom_proxy.h"
 #include "ngx_http_prom_peer.h"
-#include "ngx_http_prom_forward.h"
 
 
 typedef struct {
@@ -140,9 +139,9 @@ ngx_http_prom_peer_init(ngx_http_request_t *r,
     u->peer.tries = ctx->naddrs;
 #if (NGX_HTTP_SSL)
 
-    if (ctx->forward && u->ssl && !u->conf->ssl_session_reuse) {
+    if (ctx->verify && u->ssl && !u->conf->ssl_session_reuse) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "\"prom_forward\" can't verify certificates with "
+                      "certificates can't be verified with "
                       "\"proxy_ssl_session_reuse off\"");
         return NGX_ERROR;
     }
@@ -231,10 +230,10 @@ ngx_http_prom_peer_key(ngx_http_prom_peer_data_t *pd, ngx_addr_t *addr)
         len += addr->name.len;
     }
 
-    /* each block verifies certificates in its own way */
+    /* certificates may be verified in several ways */
 
-    if (pd->ctx->forward) {
-        len += pd->ctx->forward->forward->name.len + 1;
+    if (pd->ctx->verify) {
+        len += pd->ctx->verify->key.len + 1;
     }
 
     p = ngx_pnalloc(pd->ctx->request->pool, len);
@@ -252,10 +251,9 @@ ngx_http_prom_peer_key(ngx_http_prom_peer_data_t *pd, ngx_addr_t *addr)
         p = ngx_cpymem(p, addr->name.data, addr->name.len);
     }
 
-    if (pd->ctx->forward) {
+    if (pd->ctx->verify) {
         *p++ = ' ';
-        ngx_memcpy(p, pd->ctx->forward->forward->name.data,
-                   pd->ctx->forward->forward->name.len);
+        ngx_memcpy(p, pd->ctx->verify->key.data, pd->ctx->verify->key.len);
     }
 
     return NGX_OK;
@@ -418,7 +416,7 @@ ngx_http_prom_peer_tls_failed(ngx_connection_t *c,
 {
     long  rc;
 
-    if (ctx->forward && ngx_http_prom_forward_tls_failed(c, ctx)) {
+    if (ctx->verify && ngx_http_prom_verify_failed(c, ctx)) {
         return;
     }
 
@@ -449,8 +447,8 @@ ngx_http_prom_peer_set_session(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_prom_peer_data_t *pd = data;
 
-    if (pd->ctx->forward) {
-        return ngx_http_prom_forward_tls(pc->connection, pd->ctx);
+    if (pd->ctx->verify) {
+        return ngx_http_prom_verify(pc->connection, pd->ctx);
     }
 
     return NGX_OK;

@@ -11,9 +11,9 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
-#include "ngx_prom_forward.h"
 #include "ngx_prom_registry.h"
 #include "ngx_http_prom_tunnels.h"
+#include "ngx_http_prom_verify.h"
 
 
 /* how far a scrape came before it failed; the furthest failure is told */
@@ -59,7 +59,9 @@ typedef struct {
     ngx_http_request_t          *request;
     ngx_prom_route_t             route;
 
-    const ngx_prom_forward_query_t  *forward;   /* has routed it, or NULL */
+    const ngx_http_prom_verify_t    *verify;    /* is not of the registry,
+                                                   but routed by another; or
+                                                   NULL */
 
     ngx_addr_t                  *addrs;
     ngx_uint_t                   naddrs;
@@ -175,6 +177,19 @@ ngx_http_prom_proxy_next_header(ngx_list_t *headers,
 
 ngx_table_elt_t *ngx_http_prom_proxy_header(ngx_list_t *headers,
     const ngx_str_t *name, ngx_http_prom_header_pos_t *pos);
+
+/*
+ * ngx_http_prom_verify.c: makes the handshake with a server verify its
+ * certificate as ctx->verify has it; and tells what of it was wrong, true if
+ * it was that.
+ */
+
+#if (NGX_HTTP_SSL)
+ngx_int_t ngx_http_prom_verify(ngx_connection_t *c,
+    ngx_http_prom_proxy_ctx_t *ctx);
+ngx_uint_t ngx_http_prom_verify_failed(ngx_connection_t *c,
+    ngx_http_prom_proxy_ctx_t *ctx);
+#endif
 
 /* takes headers off the request that only concern the hop to us */
 

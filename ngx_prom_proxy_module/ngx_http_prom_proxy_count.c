@@ -43,7 +43,7 @@ ngx_http_prom_proxy_count_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_prom_proxy_ctx(r);
 
-    if (ctx == NULL || !ctx->found || ctx->forward) {
+    if (ctx == NULL || !ctx->found || ctx->verify) {
         return NGX_OK;
     }
 

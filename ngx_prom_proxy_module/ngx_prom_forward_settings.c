@@ -8,6 +8,7 @@
 #include <ngx_event.h>
 #include "ngx_prom_forward.h"
 #include "ngx_prom_forward_core.h"
+#include "ngx_prom_store.h"
 
 #if (NGX_THREADS)
 #include <ngx_thread_pool.h>
@@ -47,11 +48,6 @@ static char *ngx_prom_forward_scheme(ngx_conf_t *cf,
     ngx_prom_forward_block_t *block);
 static char *ngx_prom_forward_verify(ngx_conf_t *cf,
     ngx_prom_forward_block_t *block);
-static char *ngx_prom_forward_store(ngx_conf_t *cf,
-    ngx_prom_forward_t *forward);
-#if (NGX_OPENSSL)
-static void ngx_prom_forward_store_cleanup(void *data);
-#endif
 static char *ngx_prom_forward_own_ports(ngx_conf_t *cf,
     ngx_prom_forward_block_t *block);
 static char *ngx_prom_forward_checkme(ngx_conf_t *cf,
@@ -441,63 +437,10 @@ ngx_prom_forward_verify(ngx_conf_t *cf, ngx_prom_forward_block_t *block)
         return NGX_CONF_ERROR;
     }
 
-    return ngx_prom_forward_store(cf, forward);
+    forward->store = ngx_prom_store(cf, &forward->ca);
+
+    return forward->store ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
-
-
-#if (NGX_OPENSSL)
-
-static void
-ngx_prom_forward_store_cleanup(void *data)
-{
-    X509_STORE_free(data);
-}
-
-
-static char *
-ngx_prom_forward_store(ngx_conf_t *cf, ngx_prom_forward_t *forward)
-{
-    X509_STORE          *store;
-    ngx_pool_cleanup_t  *cln;
-
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    store = X509_STORE_new();
-
-    if (store == NULL) {
-        ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0, "X509_STORE_new() failed");
-        return NGX_CONF_ERROR;
-    }
-
-    cln->handler = ngx_prom_forward_store_cleanup;
-    cln->data = store;
-
-    if (X509_STORE_load_locations(store, (char *) forward->ca.data, NULL)
-        == 0)
-    {
-        ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0,
-                      "X509_STORE_load_locations(\"%s\") failed",
-                      forward->ca.data);
-        return NGX_CONF_ERROR;
-    }
-
-    forward->store = store;
-
-    return NGX_CONF_OK;
-}
-
-#else
-
-static char *
-ngx_prom_forward_store(ngx_conf_t *cf, ngx_prom_forward_t *forward)
-{
-    return "needs an nginx with TLS";
-}
-
-#endif
 
 
 static char *

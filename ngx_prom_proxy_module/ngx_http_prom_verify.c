@@ -1,6 +1,6 @@
 /*
- * Verifies exporters' certificates in the handshake itself.  proxy_ssl_verify
- * compares DNS names alone, so that a target which is given by its address
+ * Verifies servers' certificates in the handshake itself.  proxy_ssl_verify
+ * compares DNS names alone, so that a server which is given by its address
  * would never match; RFC 9110, 4.3.5, wants the certificate's addresses.
  */
 
@@ -8,7 +8,11 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
-#include "ngx_http_prom_forward.h"
+#include "ngx_http_prom_proxy.h"
+#include "ngx_http_prom_verify.h"
+
+
+#define NGX_HTTP_PROM_VERIFY_HOST  254    /* bytes of a name, with a dot */
 
 
 #if (NGX_HTTP_SSL)
@@ -17,39 +21,39 @@
 
 
 ngx_int_t
-ngx_http_prom_forward_tls(ngx_connection_t *c, ngx_http_prom_proxy_ctx_t *ctx)
+ngx_http_prom_verify(ngx_connection_t *c, ngx_http_prom_proxy_ctx_t *ctx)
 {
-    int                              rc;
-    SSL                             *ssl;
-    char                             name[NGX_PROM_RULE_NAME + 1];
-    X509_VERIFY_PARAM               *param;
-    struct sockaddr_in              *sin;
-    struct sockaddr_in6             *sin6;
-    const ngx_prom_forward_query_t  *query;
+    int                            rc;
+    SSL                           *ssl;
+    char                           name[NGX_HTTP_PROM_VERIFY_HOST + 1];
+    X509_VERIFY_PARAM             *param;
+    struct sockaddr_in            *sin;
+    struct sockaddr_in6           *sin6;
+    const ngx_http_prom_verify_t  *verify;
 
-    query = ctx->forward;
+    verify = ctx->verify;
 
-    if (!query->forward->verify) {
+    if (verify->store == NULL) {
         return NGX_OK;
     }
 
     ssl = c->ssl->connection;
     param = SSL_get0_param(ssl);
 
-    if (SSL_set1_verify_cert_store(ssl, query->forward->store) == 0) {
+    if (SSL_set1_verify_cert_store(ssl, verify->store) == 0) {
         ngx_ssl_error(NGX_LOG_ALERT, c->log, 0,
                       "SSL_set1_verify_cert_store() failed");
         return NGX_ERROR;
     }
 
-    if (!query->numeric) {
+    if (verify->sockaddr == NULL) {
 
-        if (query->host.len >= sizeof(name)) {
+        if (verify->host.len >= sizeof(name)) {
             return NGX_ERROR;
         }
 
-        (void) ngx_cpystrn((u_char *) name, query->host.data,
-                           query->host.len + 1);
+        (void) ngx_cpystrn((u_char *) name, verify->host.data,
+                           verify->host.len + 1);
 
         /* as Prometheus does itself: a common name is no host's */
 
@@ -58,12 +62,12 @@ ngx_http_prom_forward_tls(ngx_connection_t *c, ngx_http_prom_proxy_ctx_t *ctx)
                                         |X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
         rc = X509_VERIFY_PARAM_set1_host(param, name, 0);
 
-    } else if (query->addrs[0].sockaddr->sa_family == AF_INET6) {
-        sin6 = (struct sockaddr_in6 *) query->addrs[0].sockaddr;
+    } else if (verify->sockaddr->sa_family == AF_INET6) {
+        sin6 = (struct sockaddr_in6 *) verify->sockaddr;
         rc = X509_VERIFY_PARAM_set1_ip(param, sin6->sin6_addr.s6_addr, 16);
 
     } else {
-        sin = (struct sockaddr_in *) query->addrs[0].sockaddr;
+        sin = (struct sockaddr_in *) verify->sockaddr;
         rc = X509_VERIFY_PARAM_set1_ip(param, (u_char *) &sin->sin_addr, 4);
     }
 
@@ -80,12 +84,12 @@ ngx_http_prom_forward_tls(ngx_connection_t *c, ngx_http_prom_proxy_ctx_t *ctx)
 
 
 ngx_uint_t
-ngx_http_prom_forward_tls_failed(ngx_connection_t *c,
+ngx_http_prom_verify_failed(ngx_connection_t *c,
     ngx_http_prom_proxy_ctx_t *ctx)
 {
     long  rc;
 
-    if (!ctx->forward->forward->verify) {
+    if (ctx->verify->store == NULL) {
         return 0;
     }
 
