@@ -2,8 +2,8 @@
 
 # t/01-fuzz.t: nothing that a targets file, a hosts file, a certificate, a
 # pushed response, a file of tokens or users, an allow-list, a scrape that a
-# client is handed, a request for a tunnel or one that is signed may hold upsets
-# what reads it
+# client is handed, a request for a tunnel or one that is signed, or what a token
+# endpoint answers may hold upsets what reads it
 #
 # MP_FUZZ_SECONDS is how long it tries each for, 20 if not set. What it finds is
 # printed in base64: decode that into a file, and run the fuzzer on it.
@@ -20,13 +20,14 @@ my $fuzz = "$FindBin::Bin/fuzz";
 my $grammar = "$FindBin::Bin/../ngx_prom_proxy_module";
 my $client = "$FindBin::Bin/../client";
 my $common = "$FindBin::Bin/../common";
+my $token = "$FindBin::Bin/../token";
 my $seconds = $ENV{MP_FUZZ_SECONDS} // 20;
 my $dir = File::Temp->newdir;
 
 plan skip_all => 'clang is not installed'
     if !grep { -x "$_/clang" } split /:/, $ENV{PATH};
 
-plan tests => 30;
+plan tests => 33;
 
 
 # Runs a command; what it says is printed only if it fails.
@@ -74,7 +75,7 @@ sub fuzzes {
         qw(-std=c17 -g -O1 -Wall -Wextra -Werror),
         '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all',
         "-I$grammar", "-I$FindBin::Bin/../hosts", "-I$client",
-        "-I$common", "-I$FindBin::Bin/unit",
+        "-I$token", "-I$common", "-I$FindBin::Bin/unit",
         "$fuzz/${what}_fuzz.c", @sources, '-o', "$dir/${what}_fuzz")
         or skip 'no fuzzer', 2;
 
@@ -135,4 +136,9 @@ SKIP: {
 
 SKIP: {
     fuzzes('sigv4', 'corpus-sigv4', "$grammar/ngx_prom_sigv4.c", '-lcrypto');
+}
+
+SKIP: {
+    fuzzes('token', 'corpus-token', '-D_GNU_SOURCE', "$common/str.c",
+        (map { "$token/$_.c" } qw(answer wipe)), '-ljansson');
 }

@@ -28,6 +28,7 @@ static step_e fetch_broken(fetch_t *f, CURLcode rc);
 static step_e fetch_refused(fetch_t *f, long status);
 static void fetch_end(fetch_t *f, int rc);
 static void fetch_forget(fetch_t *f);
+static void fetch_forget_headers(fetch_t *f);
 static void fetch_show(fetch_t *f, const buffer_t *text, reason_t shown);
 static size_t fetch_is_secret(const buffer_t *secret, const char *text);
 static int fetch_hex(const char *text);
@@ -417,11 +418,25 @@ fetch_forget(fetch_t *f)
         wipe_free(&f->secrets[--f->nsecrets]);
     }
 
-    wipe_list(&f->headers);
+    fetch_forget_headers(f);
     wipe_clear(&f->url);
     wipe_clear(&f->form);
     wipe_clear(&f->body);
     wipe_clear(&f->kept);
+}
+
+
+static void
+fetch_forget_headers(fetch_t *f)
+{
+    struct curl_slist  *item;
+
+    for (item = f->headers; item; item = item->next) {
+        explicit_bzero(item->data, strlen(item->data));
+    }
+
+    curl_slist_free_all(f->headers);
+    f->headers = NULL;
 }
 
 
@@ -446,7 +461,7 @@ fetch_ask(fetch_t *f, const char *asked, fetch_step_pt next,
     f->next = next;
     f->method = method;
 
-    wipe_list(&f->headers);
+    fetch_forget_headers(f);
     wipe_clear(&f->url);
     wipe_clear(&f->form);
 

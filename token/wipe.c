@@ -102,20 +102,6 @@ wipe_free(buffer_t *b)
 }
 
 
-void
-wipe_list(struct curl_slist **list)
-{
-    struct curl_slist  *item;
-
-    for (item = *list; item; item = item->next) {
-        explicit_bzero(item->data, strlen(item->data));
-    }
-
-    curl_slist_free_all(*list);
-    *list = NULL;
-}
-
-
 /* so much that buffer_add() finds enough */
 
 static int

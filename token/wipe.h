@@ -8,8 +8,6 @@
 #define _TOKEN_WIPE_H_INCLUDED_
 
 
-#include <curl/curl.h>
-
 #include "str.h"
 
 
@@ -23,8 +21,6 @@ void wipe_escaped(buffer_t *b, const char *text);
 
 void wipe_clear(buffer_t *b);                    /* keeps its memory */
 void wipe_free(buffer_t *b);
-
-void wipe_list(struct curl_slist **list);        /* frees it, too */
 
 
 #endif /* _TOKEN_WIPE_H_INCLUDED_ */
