@@ -11,14 +11,23 @@ FROM $BASE_IMAGE AS tools
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        ca-certificates dpkg-dev gcc libc6-dev libpam0g-dev libssl-dev make \
-        nginx nginx-dev pkgconf \
+        ca-certificates dpkg-dev gcc libc6-dev libjansson-dev libpam0g-dev \
+        libssl-dev make nginx nginx-dev pkgconf \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /src
 
 
-FROM tools AS build
+# A small static one for the programs that ask by HTTP: the shared one and what
+# it needs would be 17 packages and 12 MB, and most of the client's memory.
+
+FROM tools AS libcurl
+
+COPY scripts/build-libcurl scripts/
+RUN scripts/build-libcurl /opt/libcurl
+
+
+FROM libcurl AS build
 
 COPY config ./
 COPY scripts/build-module scripts/join scripts/
@@ -28,6 +37,8 @@ COPY checkme/Makefile checkme/*.c checkme/
 COPY landlock/Makefile landlock/*.c landlock/*.h landlock/
 COPY hosts/Makefile hosts/*.c hosts/*.h hosts/
 COPY sessions/Makefile sessions/*.c sessions/*.h sessions/
+COPY common/*.c common/*.h common/
+COPY token/Makefile token/*.c token/*.h token/
 COPY join join
 COPY deploy/systemd deploy/systemd
 COPY rootfs /out/rootfs
@@ -41,6 +52,7 @@ RUN scripts/build-module /out \
     && make -C checkme OUT=/out/bin/monitoring-proxy-checkme \
     && make -C landlock OUT=/out/lib/landlock-tcp \
     && make -C sessions OUT=/out/lib \
+    && make -C token CURL=/opt/libcurl OUT=/out/bin \
     && strip --strip-unneeded /out/*.so /out/bin/* /out/lib/* \
     && share=/out/rootfs/usr/share/monitoring-proxy \
     && mkdir -p $share \
@@ -53,15 +65,15 @@ FROM $BASE_IMAGE AS proxy
 
 # systemd-standalone-sysusers stands in for systemd, which openssh-server would
 # bring. Host keys that its installation made would be the same in every
-# container. openssl makes the forward proxy's certificate. Nobody changes
-# passwords or mounts here: no program keeps its
-# setuid or setgid bit.
+# container. openssl makes the forward proxy's certificate; ca-certificates are
+# those that a remote's is verified by. Nobody changes passwords or mounts here:
+# no program keeps its setuid or setgid bit.
 
 RUN du -xsm / > /tmp/base \
     && apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y \
         --no-install-recommends \
-        libnginx-mod-stream nginx openssh-server openssl s6 \
+        ca-certificates libnginx-mod-stream nginx openssh-server openssl s6 \
         systemd-standalone-sysusers \
     && useradd --system --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin --password '*' monitoring \
@@ -104,14 +116,16 @@ LABEL org.opencontainers.image.title="Monitoring Proxy" \
 
 RUN sed -i "1i monitoring-proxy $VERSION" /usr/lib/monitoring-proxy/versions \
     && ln -s ../../usr/lib/monitoring-proxy/sshd_config /etc/ssh/sshd_config \
+    && mkdir -m 1777 /run/monitoring-proxy \
     && du -xsm / | cat - /tmp/base | awk '{ size[NR] = $1 } END { \
         print "size:", size[1], "MB, of the base alone", size[2], "MB" }' \
     && rm /tmp/base
 
 # 8080 is the poll transport's, where MONITORING_PROXY_POLL is on; 4445 the
-# forward proxy's, where MONITORING_PROXY_FORWARD_ALLOW or _ALLOW_FILE is set
+# forward proxy's, where MONITORING_PROXY_FORWARD_ALLOW or _ALLOW_FILE is set;
+# 9090 the query proxy's, where there is a remote
 
-EXPOSE 22 80 4445 8080
+EXPOSE 22 80 4445 8080 9090
 
 # of the scrape side alone: a tunnel that is down is no fault of the proxy's
 
@@ -123,13 +137,7 @@ CMD ["start"]
 
 
 # The poll client: docker build --target client. It is one static program that
-# knows HTTP and HTTPS, since a shared libcurl would be most of its memory.
-
-FROM tools AS libcurl
-
-COPY scripts/build-libcurl scripts/
-RUN scripts/build-libcurl /opt/libcurl
-
+# knows HTTP and HTTPS.
 
 FROM libcurl AS client-build
 

@@ -13,13 +13,14 @@
 #define CONF_SYSTEM_CA  "/etc/ssl/certs/ca-certificates.crt"
 
 
-static void conf_server(buffer_t *out, const remotes_t *remotes, int port);
+static void conf_server(buffer_t *out, const remotes_t *remotes,
+    const char *level, int port);
 static void conf_remote(buffer_t *out, const remote_t *remote);
 static void conf_location(buffer_t *out, const remote_t *remote);
 
 
 void
-conf_servers(buffer_t *out, const remotes_t *remotes)
+conf_servers(buffer_t *out, const remotes_t *remotes, const char *level)
 {
     unsigned  n, before;
 
@@ -32,14 +33,15 @@ conf_servers(buffer_t *out, const remotes_t *remotes)
         }
 
         if (before == n) {
-            conf_server(out, remotes, remotes->remote[n].listen);
+            conf_server(out, remotes, level, remotes->remote[n].listen);
         }
     }
 }
 
 
 static void
-conf_server(buffer_t *out, const remotes_t *remotes, int port)
+conf_server(buffer_t *out, const remotes_t *remotes, const char *level,
+    int port)
 {
     int              root;
     unsigned         n;
@@ -48,13 +50,23 @@ conf_server(buffer_t *out, const remotes_t *remotes, int port)
     root = 0;
 
     buffer_format(out, "server {\n"
-                  "    listen   %d;\n", port);
+                  "    listen      %d;\n", port);
 
     if (access("/proc/net/if_inet6", F_OK) == 0) {
-        buffer_format(out, "    listen   [::]:%d;\n", port);
+        buffer_format(out, "    listen      [::]:%d;\n", port);
     }
 
-    buffer_text(out, "    include  /etc/nginx/query-server.conf;\n");
+    /* a line for each query is no warning; it is written once a second */
+
+    if (strcmp(level, "warn") == 0 || strcmp(level, "error") == 0) {
+        buffer_text(out, "    access_log  off;\n");
+
+    } else {
+        buffer_text(out, "    access_log  /dev/stdout query buffer=16k"
+                    " flush=1s;\n");
+    }
+
+    buffer_text(out, "    include     /etc/nginx/query-server.conf;\n");
 
     for (n = 0; n < remotes->n; n++) {
         remote = &remotes->remote[n];

@@ -35,6 +35,7 @@ static int prepare_write(prepare_t *p);
 static int write_secrets(prepare_t *p);
 static int write_remotes(prepare_t *p);
 static void write_remote(buffer_t *out, const remote_t *remote);
+static void write_paths(buffer_t *out, const remotes_t *remotes);
 static int write_file(prepare_t *p, const char *name, mode_t mode,
     const buffer_t *text);
 static void prepare_remove(prepare_t *p);
@@ -178,9 +179,16 @@ prepare_write(prepare_t *p)
         goto done;
     }
 
-    conf_servers(&text, &p->remotes);
+    conf_servers(&text, &p->remotes, p->env.level);
 
     if (write_file(p, "servers.conf", 0644, &text) == -1) {
+        goto done;
+    }
+
+    buffer_clear(&text);
+    write_paths(&text, &p->remotes);
+
+    if (write_file(p, "files", 0644, &text) == -1) {
         goto done;
     }
 
@@ -326,6 +334,34 @@ write_remote(buffer_t *out, const remote_t *remote)
     }
 
     buffer_text(out, "\n");
+}
+
+
+/* of the user's files, one a line */
+
+static void
+write_paths(buffer_t *out, const remotes_t *remotes)
+{
+    unsigned          n;
+    const char       *value;
+    const setting_t  *s;
+
+    for (n = 0; n < remotes->n; n++) {
+        for (s = settings_table; s->variable; s++) {
+
+            if (s->id >= SETTINGS
+                || (s->kind != KIND_FILE && s->kind != KIND_SECRET))
+            {
+                continue;
+            }
+
+            value = remotes->remote[n].value[s->id];
+
+            if (value) {
+                buffer_format(out, "%s\n", value);
+            }
+        }
+    }
 }
 
 

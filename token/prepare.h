@@ -21,7 +21,8 @@ int prepare(const char *dir, char **taken, int ntaken);
 
 /* conf.c: the servers of nginx's configuration */
 
-void conf_servers(buffer_t *out, const remotes_t *remotes);
+void conf_servers(buffer_t *out, const remotes_t *remotes,
+    const char *level);
 
 
 #endif /* _TOKEN_PREPARE_H_INCLUDED_ */

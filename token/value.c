@@ -356,7 +356,8 @@ value_words(setting_value_t *v, const setting_t *setting)
 
         if (word == NULL) {
             return value_wrong(v, p, "\"%.*s\" is not allowed; allowed are:"
-                               " %s", n > 64 ? 64 : (int) n, p, setting->words);
+                               " %s", n > 64 ? 64 : (int) n, p,
+                               setting->words);
         }
 
         if (out > v->value) {
