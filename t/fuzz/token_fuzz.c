@@ -1,6 +1,6 @@
 /*
- * Feeds what reads the answers of token endpoints with anything: what is taken
- * as a credential is fit for a header, and a reason says nothing of the answer.
+ * Feeds what reads the answers of token endpoints with anything: what is
+ * taken as a credential is fit for a header, and a reason for a log.
  * t/01-fuzz.t builds and runs it.
  */
 
@@ -26,10 +26,11 @@ static void fuzz_value(const buffer_t *value, size_t max);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    str_t              text;
-    buffer_t           error;
-    fuzz_text_t        copy;
-    static int         started;
+    str_t        text;
+    buffer_t     error;
+    fuzz_text_t  copy;
+
+    static int  started;
 
     if (!started) {
         started = 1;
