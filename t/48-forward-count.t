@@ -33,10 +33,11 @@ my $long = join '.', ('n' x 60) x 3, 'test';
 my $dns = Dns->new("$long" => '127.0.0.1', 'bad.test' => '169.254.169.254');
 my %port = map { $_ => free_port() } qw(open far cert users many small);
 
-# as many targets as there may be and more, at which nobody is
+# targets at which nobody is: more than may have counters of their own, or
+# than a small zone has room for
 
 my @many = map { '127.1.' . ($_ >> 8) . '.' . ($_ & 255) . ":$closed" }
-    1 .. 1100;
+    1 .. ($ENV{MP_SLOW} ? 300 : 1100);
 
 $nginx->write('users', hashed('scraper', 'secret', $cost));
 $nginx->write('many', join '', map { "$_\n" } @many);
@@ -320,13 +321,18 @@ sub ask_many {
     return scalar keys %of;
 }
 
-my $own = ask_many('many');
-cmp_ok($own, '<=', 1024, '... 1024 at most');
-cmp_ok($own, '>', 512, '... or nearly so');
-cmp_ok(ask_many('small'), '<=', 512, '... fewer in a small zone');
-asked('connect', $port{many}, $many[-1]);
-asked('connect', $port{many}, $many[0]);
-is((split ' ', of_target('many', $many[0]))[0], 2,
+cmp_ok(ask_many('small'), '<=', 256, '... few in a small zone');
+
+SKIP: {
+    skip 'that many take too long', 4 if $ENV{MP_SLOW};
+
+    my $own = ask_many('many');
+    cmp_ok($own, '<=', 1024, '... 1024 at most');
+    cmp_ok($own, '>', 512, '... or nearly so');
+}
+
+asked('connect', $port{small}, $many[0]);
+is((split ' ', of_target('small', $many[0]))[0], 2,
     '... the first of them keep theirs');
 
 SKIP: {
