@@ -97,7 +97,10 @@ write_to("$dir/secret", "secret-2\n");
 # files
 
 my %first = map { ($_ => $worker->credential($_)) } qw(bearer basic keys
-    forced held busy);
+    forced held busy slow);
+
+cmp_ok($first{slow}{left}, '<=', 7000,
+    'a token that comes late is valid from when it was asked for');
 
 write_to("$dir/bearer", "bearer-2\n");
 write_to("$dir/basic", "user:basic-2\n");
@@ -169,12 +172,11 @@ is(scalar $endpoint->requests('/held'), 2, 'it is the only one');
 
 ok($worker->line(qr/^nothing failing (\d+) the token endpoint answered 500$/),
     'a token that has expired is gone');
-my $gone = time - $started;
-ok($gone > 5.5 && $gone < 9, 'but not before it has') or diag("$gone s");
+cmp_ok(time - $started, '>', 5.5, 'but not before it has');
 ok($worker->stats('failing', server => 2), 'after more tries than one');
 
 my ($since) = $worker->seen =~ /.*^nothing failing (\d+) /ms;
-ok($since > 2000 && $since < 6000, 'callers are told how long it has failed')
+ok($since > 1500 && $since < 6000, 'callers are told how long it has failed')
     or diag("$since ms");
 
 # half-life
@@ -184,14 +186,9 @@ my @short = $endpoint->await('/short', 3);
 for my $i (1, 2) {
     my $waited = $short[$i]{at} - $short[$i - 1]{at};
 
-    ok($waited > 3.5 && $waited < 5.5,
+    ok($waited > 3 && $waited < 7,
         'a token of 8 s is fetched again after 4 s') or diag("$waited s");
 }
-
-my @slow = $endpoint->await('/slow', 2);
-my $waited = $slow[1]{at} - $slow[0]{at};
-ok($waited > 4 && $waited < 5.5, 'which began when it was asked for')
-    or diag("$waited s");
 
 my @brief = $endpoint->requests('/brief');
 cmp_ok(scalar @brief, '<=', time - $started + 1,
@@ -206,7 +203,7 @@ ok($worker->stats('hanging', timeout => 1, refreshes => 2),
     'a fetch that hangs is given up');
 my @hanging = $endpoint->await('/hanging', 3);
 my $gave_up = $hanging[2]{at} - $hanging[1]{at};
-ok($gave_up > 2 && $gave_up < 4.5, 'after half of what the token has left')
+ok($gave_up > 2 && $gave_up < 6, 'after half of what the token has left')
     or diag("$gave_up s");
 unlike($worker->seen, qr/^nothing hanging (?!-)/m, 'and it stays');
 

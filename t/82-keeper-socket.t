@@ -9,7 +9,6 @@ use strict;
 use FindBin;
 use IO::Socket::UNIX;
 use Test::More;
-use Time::HiRes qw(time);
 
 use lib "$FindBin::Bin/lib";
 
@@ -45,14 +44,14 @@ is(sprintf('%o', (stat $keeper->socket)[2]), '140666',
     'whoever gets into the directory of the socket may connect');
 
 my $second = Keeper->new({ dir => $keeper->dir });
-is($second->ended(10), 1, 'a second keeper at the same socket ends');
+is($second->ended(30), 1, 'a second keeper at the same socket ends');
 like($second->log, qr/ err="another keeper listens at it"$/m, 'and says why');
 ok($keeper->worker->credential('good'), 'of which the first knows nothing');
 
 # what
 
 is($good->{value}, 'Bearer token-1', 'a token');
-is($worker->line(qr/^nothing hangs (.*)$/), '- none was fetched yet',
+is($worker->line(qr/^nothing hangs (.*)$/), '- it is being fetched',
     'a credential that is not there yet, and has not failed');
 
 for my $sent ('x', "x\n", "\n", "fresh\n", "fresh good\n", "fresh good \n",
@@ -85,7 +84,18 @@ my $large = Keeper->new((map { "r$_ http://r bearer-file file=$dir/large" }
     1 .. 32));
 my $deaf = $large->worker;
 my $hears = $large->worker;
+my $resident = resident($large);
 my $n = 0;
+
+sub resident {
+    my ($k) = @_;
+
+    open my $fh, '<', '/proc/' . $k->pid . '/status' or return 0;
+
+    my ($kb) = map { /^VmRSS:\s+(\d+)/ } <$fh>;
+
+    return $kb;
+}
 
 ok(await(sub {
     write_to("$dir/large", sprintf '%016000d', ++$n);
@@ -95,21 +105,9 @@ ok(await(sub {
 ok($deaf->closed, 'as it finds when it does');
 ok($hears->line(qr/^token r32 \d+ 0 Bearer 0+$n$/), 'another is not');
 
-my ($resident) = map { /^VmRSS:\s+(\d+)/ } do {
-    open my $fh, '<', '/proc/' . $large->pid . '/status';
-    <$fh>;
-};
-
-cmp_ok($resident, '<', 40_000, 'for which it needs little memory')
-    if !$ENV{MP_TOKEN} || !sanitized();
+cmp_ok(resident($large) - $resident, '<', 30_000,
+    'for which it needs little memory');
 is($large->stop, 0, 'it ends');
-
-sub sanitized {
-    open my $fh, '<:raw', Keeper::program() or die "keeper: $!\n";
-    local $/;
-
-    return <$fh> =~ /__asan_init/;
-}
 
 # many at a time
 
@@ -132,13 +130,11 @@ ok($worker->closed, 'its workers notice');
 ok(-S $keeper->socket, 'its socket is still there');
 
 $endpoint->answer('/hangs', {});
-my $started = time;
 $keeper->start;
 $worker = $keeper->worker;
 
 is($worker->credential('hangs')->{value}, 'Bearer token-1',
     'another keeper takes its place, and fetches');
-cmp_ok(time - $started, '<', 5, 'at once');
 cmp_ok($worker->credential('good')->{version}, '>', $version,
     'versions go on growing');
 
@@ -154,7 +150,7 @@ sub refused {
 
     my $k = Keeper->new({ dir => $dir }, @remotes);
 
-    is($k->ended(10), $status, "$promise: it ends");
+    is($k->ended(30), $status, "$promise: it ends");
     like($k->log, $pattern, '... and says why');
 }
 

@@ -61,7 +61,12 @@ $endpoint->answer("/imds$roles/", { body => "a+role\n" });
 $endpoint->answer("/imds$roles/a%2Brole",
     { json => { %keys, Code => 'Success', Type => 'AWS-HMAC' } });
 
-my $keeper = Keeper->new(
+# no proxy of the environment is asked
+
+my %env = map { ($_ => 'http://127.0.0.1:1', uc $_ => 'http://127.0.0.1:1') }
+    qw(http_proxy https_proxy all_proxy);
+
+my $keeper = Keeper->new({ env => \%env },
     'none http://r none',
     "bearer http://r bearer-file file=$dir/bearer",
     "basic http://r basic-file file=$dir/basic",

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,8 @@ typedef struct {
 
 static void keeper_mistake(void *data, const char *where, const char *what);
 static int keeper_run(const char *socket);
+static void keeper_limits(void);
+static void keeper_seed(void);
 static int keeper_signals(void);
 static void keeper_signal(void *data, uint32_t events);
 static int keeper_open(keeper_t *k, const remote_t *remote);
@@ -135,31 +138,15 @@ keeper_mistake(void *data, const char *where, const char *what)
 static int
 keeper_run(const char *socket)
 {
-    int              rc;
-    unsigned         i, seed;
-    reason_t         why;
-    struct rlimit    none = { 0, 0 };
-    struct timespec  ts;
+    int       rc;
+    unsigned  i;
+    reason_t  why;
 
     rc = -1;
 
     answer_init();
-
-    /* no secret lies around in a core */
-
-    (void) setrlimit(RLIMIT_CORE, &none);
-
-    /* greater than those of a keeper that ran before */
-
-    (void) clock_gettime(CLOCK_REALTIME, &ts);
-    keeper_version = (uint64_t) ts.tv_sec * 1000000
-                     + (uint64_t) ts.tv_nsec / 1000;
-
-    if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed)) {
-        seed = (unsigned) (ts.tv_nsec ^ getpid());
-    }
-
-    srandom(seed);
+    keeper_limits();
+    keeper_seed();
 
     if (loop_open() == -1) {
         log_line(LOG_ERROR, "epoll", "err", strerror(errno), NULL);
@@ -212,6 +199,47 @@ done:
     keeper_close();
 
     return rc;
+}
+
+
+/* a descriptor for each worker and each fetch, and no secret in a core */
+
+static void
+keeper_limits(void)
+{
+    struct rlimit  limit, none = { 0, 0 };
+
+    (void) setrlimit(RLIMIT_CORE, &none);
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void) setrlimit(RLIMIT_NOFILE, &limit);
+    }
+
+#ifdef __GLIBC__
+    /* of the threads that resolve names, each would take its own memory */
+    (void) mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
+
+/* versions are greater than those of a keeper that ran before */
+
+static void
+keeper_seed(void)
+{
+    unsigned         seed;
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_REALTIME, &ts);
+    keeper_version = (uint64_t) ts.tv_sec * 1000000
+                     + (uint64_t) ts.tv_nsec / 1000;
+
+    if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed)) {
+        seed = (unsigned) (ts.tv_nsec ^ getpid());
+    }
+
+    srandom(seed);
 }
 
 
@@ -353,7 +381,7 @@ keeper_look(void *data)
         wipe_clear(&k->value);
 
         log_line(LOG_ERROR, "the credential has expired", "remote", k->name,
-                 "err", k->why, NULL);
+                 "err", k->why[0] ? k->why : "it is being fetched", NULL);
 
         keeper_tell(k, 1);
     }
@@ -727,7 +755,7 @@ keeper_add(keeper_t *k, buffer_t *lines)
         (void) snprintf(head, sizeof(head), "nothing %s - ", k->name);
 
         wipe_text(lines, head);
-        wipe_text(lines, "none was fetched yet");
+        wipe_text(lines, "it is being fetched");
     }
 
     wipe_text(lines, "\n");
