@@ -100,7 +100,7 @@ conf_remote(buffer_t *out, const remote_t *remote)
 
     conf_location(out, remote);
 
-    buffer_format(out, "        error_page         401 @%s_again;\n"
+    buffer_format(out, "        error_page         401 = @%s_again;\n"
                   "        include            /etc/nginx/query-remote.conf;\n"
                   "    }\n", remote->name);
 

@@ -350,6 +350,7 @@ write_paths(buffer_t *out, const remotes_t *remotes)
         for (s = settings_table; s->variable; s++) {
 
             if (s->id >= SETTINGS
+                || !setting_is_of(s, remotes->remote[n].auth)
                 || (s->kind != KIND_FILE && s->kind != KIND_SECRET))
             {
                 continue;

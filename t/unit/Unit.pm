@@ -10,7 +10,7 @@ use File::Temp;
 use FindBin;
 
 our @EXPORT = qw(answer_dumper cases check checkme_dumper connect_dumper dumper
-    hosts_dumper hosts_tool rules_dumper run sigv4_dumper slurp spew
+    hosts_dumper hosts_tool query_tool rules_dumper run sigv4_dumper slurp spew
     tokens_dumper tool users_dumper workdir);
 
 my $root = "$FindBin::Bin/..";
@@ -130,6 +130,18 @@ sub checkme_dumper {
 
 sub sigv4_dumper {
     return build_dump('sigv4_dump', "$grammar/ngx_prom_sigv4.c", '-lcrypto');
+}
+
+# What monitoring-proxy-token does without libcurl.
+
+sub query_tool {
+    build('query_tool', '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=all', '-D_GNU_SOURCE', "-I$root/common",
+        "-I$root/targets", "-I$root/token", "$root/t/unit/query_tool.c",
+        "$root/common/str.c", "$root/targets/text.c",
+        map { "$root/token/$_.c" } qw(conf environment flags prepare remote
+            remotes settings value));
+    return "$dir/query_tool";
 }
 
 sub build_dump {
