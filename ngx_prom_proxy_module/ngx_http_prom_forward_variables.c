@@ -18,6 +18,8 @@ static ngx_int_t ngx_http_prom_forward_address_variable(
     ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_prom_forward_decision_variable(
     ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_prom_forward_rule_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_prom_forward_checkme_variable(
     ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
 
@@ -47,8 +49,7 @@ static ngx_http_variable_t  ngx_http_prom_forward_vars[] = {
 
     /* the rule that decided, or "-" */
     { ngx_string("prom_forward_rule"), NULL,
-      ngx_http_prom_forward_query_variable,
-      offsetof(ngx_prom_forward_query_t, rule),
+      ngx_http_prom_forward_rule_variable, 0,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     /* who was let in by Proxy-Authorization */
@@ -155,6 +156,26 @@ ngx_http_prom_forward_decision_variable(ngx_http_request_t *r,
     ngx_http_prom_forward_outcome(r, ctx);
     ngx_prom_forward_decision(ctx->query.decision, &name);
     ngx_http_prom_conf_set(v, &name);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_prom_forward_rule_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_prom_forward_ctx_t  *ctx;
+
+    ctx = ngx_http_prom_forward_ctx(r);
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    ngx_http_prom_conf_set(v, ngx_prom_forward_rule_of(&ctx->query,
+                              r->upstream ? r->upstream->peer.name : NULL));
 
     return NGX_OK;
 }

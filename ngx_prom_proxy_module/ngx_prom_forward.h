@@ -132,6 +132,7 @@ struct ngx_prom_forward_query_s {
                                                 brackets where needed */
     ngx_str_t                    user;       /* who was let in, or empty */
     ngx_addr_t                  *addrs;      /* those allowed, in order */
+    ngx_str_t                   *rules;      /* and by which rule, each */
     ngx_uint_t                   naddrs;
     ngx_uint_t                   numeric;    /* host is an address */
 
@@ -157,6 +158,14 @@ struct ngx_prom_forward_query_s {
 
 ngx_int_t ngx_prom_forward_decide(ngx_prom_forward_query_t *query);
 void ngx_prom_forward_cancel(ngx_prom_forward_query_t *query);
+
+/*
+ * The rule that decided; of several addresses, that of the one whose name this
+ * is, or of the first if it is NULL.
+ */
+
+ngx_str_t *ngx_prom_forward_rule_of(ngx_prom_forward_query_t *query,
+    ngx_str_t *name);
 
 /* a decision's name, for logs and metrics */
 

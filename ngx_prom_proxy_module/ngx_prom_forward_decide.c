@@ -213,7 +213,10 @@ ngx_prom_forward_target(ngx_prom_forward_query_t *query)
 
     query->addrs = ngx_pcalloc(query->pool,
                                NGX_PROM_FORWARD_ADDRS * sizeof(ngx_addr_t));
-    if (query->addrs == NULL) {
+    query->rules = ngx_pcalloc(query->pool,
+                               NGX_PROM_FORWARD_ADDRS * sizeof(ngx_str_t));
+
+    if (query->addrs == NULL || query->rules == NULL) {
         return NGX_ERROR;
     }
 

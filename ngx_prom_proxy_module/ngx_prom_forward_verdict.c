@@ -78,7 +78,7 @@ ngx_prom_forward_try(ngx_prom_forward_query_t *query,
 
         len = ngx_sock_ntop(copy, socklen, p, NGX_SOCKADDR_STRLEN, 1);
 
-        addr = &query->addrs[query->naddrs++];
+        addr = &query->addrs[query->naddrs];
 
         addr->sockaddr = copy;
         addr->socklen = socklen;
@@ -89,17 +89,15 @@ ngx_prom_forward_try(ngx_prom_forward_query_t *query,
         query->status = 0;
         ngx_str_null(&query->reason);
 
-        if (query->naddrs > 1) {
-            return NGX_OK;
-        }
-
-        if (rule) {
-            return ngx_prom_forward_set_rule(query, rule, of);
-        }
-
         /* not that of another address, which was refused */
 
         query->rule = query->name_rule;
+
+        if (rule && ngx_prom_forward_set_rule(query, rule, of) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        query->rules[query->naddrs++] = query->rule;
 
         return NGX_OK;
     }
@@ -256,6 +254,26 @@ ngx_prom_forward_set_rule(ngx_prom_forward_query_t *query,
     query->rule.len = p - query->rule.data;
 
     return NGX_OK;
+}
+
+
+ngx_str_t *
+ngx_prom_forward_rule_of(ngx_prom_forward_query_t *query, ngx_str_t *name)
+{
+    ngx_uint_t  i;
+
+    if (query->naddrs == 0) {
+        return &query->rule;
+    }
+
+    for (i = 0; i < query->naddrs; i++) {
+
+        if (name == &query->addrs[i].name) {
+            return &query->rules[i];
+        }
+    }
+
+    return &query->rules[0];
 }
 
 

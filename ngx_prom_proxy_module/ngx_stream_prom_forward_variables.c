@@ -15,6 +15,8 @@ static ngx_int_t ngx_stream_prom_forward_address_variable(
     ngx_stream_session_t *s, ngx_stream_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_stream_prom_forward_decision_variable(
     ngx_stream_session_t *s, ngx_stream_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_stream_prom_forward_rule_variable(
+    ngx_stream_session_t *s, ngx_stream_variable_value_t *v, uintptr_t data);
 static void ngx_stream_prom_forward_set_variable(
     ngx_stream_variable_value_t *v, ngx_str_t *value);
 
@@ -39,8 +41,7 @@ static ngx_stream_variable_t  ngx_stream_prom_forward_vars[] = {
 
     /* the rule that decided */
     { ngx_string("prom_forward_rule"), NULL,
-      ngx_stream_prom_forward_variable,
-      offsetof(ngx_prom_forward_query_t, rule),
+      ngx_stream_prom_forward_rule_variable, 0,
       NGX_STREAM_VAR_NOCACHEABLE, 0 },
 
     /* who was let in by a password */
@@ -119,6 +120,21 @@ ngx_stream_prom_forward_decision_variable(ngx_stream_session_t *s,
 
     ngx_stream_prom_forward_set_variable(v, &name);
 
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_stream_prom_forward_rule_variable(ngx_stream_session_t *s,
+    ngx_stream_variable_value_t *v, uintptr_t data)
+{
+    ngx_stream_prom_forward_ctx_t  *ctx;
+
+    ctx = ngx_stream_get_module_ctx(s, ngx_stream_prom_forward_module);
+
+    ngx_stream_prom_forward_set_variable(v, ctx == NULL ? NULL
+                                 : ngx_prom_forward_rule_of(&ctx->query,
+                                                            ctx->peer.name));
     return NGX_OK;
 }
 

@@ -201,7 +201,7 @@ for (qw(http connect)) {
 
     like($log, qr/^\Q$_\E$/m, "$form\'s log: $_") for
         "six.test:$six [::1]:$six allow [::1]:$both,$six,$none",
-        "both.test:$six [::1]:$six allow 127.0.0.2",
+        "both.test:$six [::1]:$six allow [::1]:$both,$six,$none",
         "[::1]:$six [::1]:$six allow [::1]:$both,$six,$none",
         "[0:0:0:0:0:0:0:1]:$six [::1]:$six allow [::1]:$both,$six,$none",
         "alias.test:$both 127.0.0.2:$both allow 127.0.0.2",
