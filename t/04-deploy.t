@@ -5,9 +5,14 @@
 use warnings;
 use strict;
 
+use CPAN::Meta::YAML;
 use File::Temp;
 use FindBin;
 use Test::More;
+
+use lib "$FindBin::Bin/lib";
+
+use Keeper;
 
 my $deploy = "$FindBin::Bin/../deploy";
 
@@ -145,5 +150,82 @@ SKIP: {
     my $said = `$ENV{MP_TARGETS_TOOL} check $deploy/compose/monitoring/targets`;
     ok($? == 0, 'the example of targets is right') or diag $said;
 }
+
+# the query proxy's, in Kubernetes and beside Grafana: settings and ports that the
+# image has
+
+sub documents {
+    my ($name) = @_;
+
+    return @{ CPAN::Meta::YAML->read_string(file($name))
+        // die "$name: ", CPAN::Meta::YAML->errstr, "\n" };
+}
+
+my %object = map { $_->{kind} => $_ }
+    documents('kubernetes/query-proxy.yaml');
+
+is(join(' ', sort keys %object),
+    'Deployment NetworkPolicy Service ServiceAccount',
+    'Kubernetes is given four objects');
+
+my $pod = $object{Deployment}{spec}{template};
+my ($container) = @{ $pod->{spec}{containers} };
+my $service = $object{Service}{spec};
+
+for my $kind (qw(Deployment Service NetworkPolicy)) {
+    my $spec = $object{$kind}{spec};
+    my $labels = $spec->{podSelector}{matchLabels}
+        // $spec->{selector}{matchLabels} // $spec->{selector};
+
+    is_deeply([ @{ $pod->{metadata}{labels} }{ sort keys %$labels } ],
+        [ @$labels{ sort keys %$labels } ], "$kind: it means these pods");
+    is($object{$kind}{metadata}{namespace},
+        $object{ServiceAccount}{metadata}{namespace},
+        "$kind: in the same namespace");
+}
+
+is($pod->{metadata}{labels}{'azure.workload.identity/use'}, 'true',
+    'AKS gives them a token');
+is($pod->{spec}{serviceAccountName}, $object{ServiceAccount}{metadata}{name},
+    'of the account that is there');
+
+my $help = `'@{[Keeper::program()]}' run --help`;
+my ($command, %flags) = @{ $container->{args} };
+
+is($command, 'run', 'the image is run as query proxy');
+like($help, qr/^ +\Q$_\E /m, "and knows $_") for keys %flags;
+
+my ($default) = $help =~ /--port .*?(\d{4})/s;
+my ($named) = @{ $container->{ports} };
+my $paths = file('../rootfs/etc/nginx/query-server.conf');
+
+is($named->{containerPort}, $default, 'its port is the image\'s');
+is($service->{ports}[0]{targetPort}, $named->{name}, 'the service leads there');
+is($service->{ports}[0]{port}, $default, 'by the same number');
+is($object{NetworkPolicy}{spec}{ingress}[0]{ports}[0]{port}, $default,
+    'the policy lets callers in');
+
+for (qw(livenessProbe readinessProbe)) {
+    my $get = $container->{$_}{httpGet};
+
+    is($get->{port}, $default, "$_ asks that port");
+    like($paths, qr/^location = \Q$get->{path}\E \{$/m,
+        "$_ asks for what is there");
+}
+
+my ($compose) = documents('compose/query/docker-compose.yml');
+my ($name) = grep { ($compose->{services}{$_}{command} // '') eq 'run' }
+    keys %{ $compose->{services} };
+my $environment = $compose->{services}{$name}{environment};
+
+like($help, qr/\b\Q@{[s{_FILE$}{}r]}\E\b/, "compose: the image knows $_")
+    for sort keys %$environment;
+like($compose->{services}{$name}{volumes}[0],
+    qr/:\Q$environment->{AZURE_CLIENT_SECRET_FILE}\E:ro$/,
+    'compose: the secret is where it is looked for');
+
+my ($source) = documents('compose/query/datasource.yml');
+is($source->{datasources}[0]{url}, "http://$name:$default",
+    'compose: Grafana asks the proxy');
 
 done_testing();
