@@ -25,7 +25,8 @@ my $escaped = 'pl~nted%2Fs3cret%2B%25';
 
 write_to("$dir/secret", "$secret\n");
 write_to("$dir/empty", "\n");
-write_to("$dir/lines", "one\ntwo\n");
+write_to("$dir/control", "one\ttwo\n");
+write_to("$dir/second", "\nsecond\n");
 write_to("$dir/large", 'x' x 20000);
 write_to("$dir/colon", "nobody\n");
 write_to("$dir/unicode", "b\xc3\xa9arer\n");
@@ -127,7 +128,8 @@ unusable('no-assertion', 'azure', 'federated token',
     "authority=$url tenant_id=t client_id=me federated_token_file=$dir/none");
 unusable('directory', 'bearer-file', 'token', "file=$dir");
 unusable('empty-file', 'bearer-file', 'token', "file=$dir/empty");
-unusable('lines', 'bearer-file', 'token', "file=$dir/lines");
+unusable('control', 'bearer-file', 'token', "file=$dir/control");
+unusable('second', 'bearer-file', 'token', "file=$dir/second");
 unusable('large-file', 'bearer-file', 'token', "file=$dir/large");
 unusable('unicode-file', 'bearer-file', 'token', "file=$dir/unicode");
 unusable('no-colon', 'basic-file', 'password', "file=$dir/colon");

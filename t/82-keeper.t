@@ -26,7 +26,7 @@ my $dir = File::Temp->newdir;
 my $secret = 'a b' . join '', map { chr } 0x20 .. 0x7e, 0x80 .. 0xff;
 
 write_to("$dir/$_->[0]", $_->[1]) for [ secret => "$secret\n" ],
-    [ federated => "eyJh.eyJi.c-_\r\n" ], [ bearer => "\n bearer.1~+/= \n" ],
+    [ federated => "eyJh.eyJi.c-_\r\n" ], [ bearer => " bearer.1~+/= \nand more\n" ],
     [ basic => "us\xe9r:pass word:x \n" ], [ key => "wJal/K7MDENG+bPx\n" ],
     [ session => "session/+=\n" ], [ container => "Basic container+token\n" ];
 

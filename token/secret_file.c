@@ -12,7 +12,7 @@
 #include "wipe.h"
 
 
-static int secret_file_add(buffer_t *secret, char *text, size_t len,
+static int secret_file_add(buffer_t *secret, const char *text, size_t len,
     const char *path, reason_t why);
 
 
@@ -55,37 +55,39 @@ secret_file_read(const char *path, buffer_t *secret, reason_t why)
 
 
 static int
-secret_file_add(buffer_t *secret, char *text, size_t len, const char *path,
-    reason_t why)
+secret_file_add(buffer_t *secret, const char *text, size_t len,
+    const char *path, reason_t why)
 {
-    size_t  i;
+    size_t       i;
+    str_t        line;
+    const char  *end;
 
-    while (len && strchr(" \t\r\n", text[len - 1]) && text[len - 1]) {
-        len--;
+    end = memchr(text, '\n', len);
+    line = (str_t) { text, end ? (size_t) (end - text) : len };
+
+    if (line.len && line.start[line.len - 1] == '\r') {
+        line.len--;
     }
 
-    while (len && strchr(" \t\r\n", text[0]) && text[0]) {
-        text++;
-        len--;
+    line = str_trim(line);
+
+    if (line.len == 0) {
+        return reason(why, "%.*s: its first line is empty", REASON_TEXT, path);
     }
 
-    if (len == 0) {
-        return reason(why, "%.*s: it is empty", REASON_TEXT, path);
+    if (line.len > SECRET_FILE_MAX) {
+        return reason(why, "%.*s: its first line has more than %d bytes",
+                      REASON_TEXT, path, SECRET_FILE_MAX);
     }
 
-    if (len > SECRET_FILE_MAX) {
-        return reason(why, "%.*s: it has more than %d bytes", REASON_TEXT,
-                      path, SECRET_FILE_MAX);
-    }
-
-    for (i = 0; i < len; i++) {
-        if ((unsigned char) text[i] < ' ' || text[i] == 0x7f) {
-            return reason(why, "%.*s: it has several lines, or control"
-                          " characters", REASON_TEXT, path);
+    for (i = 0; i < line.len; i++) {
+        if ((unsigned char) line.start[i] < ' ' || line.start[i] == 0x7f) {
+            return reason(why, "%.*s: its first line has control characters",
+                          REASON_TEXT, path);
         }
     }
 
-    wipe_add(secret, text, len);
+    wipe_add(secret, line.start, line.len);
 
     return secret->failed ? reason(why, "out of memory") : 0;
 }

@@ -1,5 +1,5 @@
 /*
- * A secret in a file, read when it is needed: its only line.
+ * A secret in a file, read when it is needed: its first line.
  */
 
 
