@@ -116,7 +116,7 @@ LABEL org.opencontainers.image.title="Monitoring Proxy" \
 
 RUN sed -i "1i monitoring-proxy $VERSION" /usr/lib/monitoring-proxy/versions \
     && ln -s ../../usr/lib/monitoring-proxy/sshd_config /etc/ssh/sshd_config \
-    && mkdir -m 1777 /run/monitoring-proxy \
+    && chmod 1777 /run \
     && du -xsm / | cat - /tmp/base | awk '{ size[NR] = $1 } END { \
         print "size:", size[1], "MB, of the base alone", size[2], "MB" }' \
     && rm /tmp/base

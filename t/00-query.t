@@ -201,6 +201,10 @@ told('what others have set is no matter of an AUTH that has no use for it',
     { URL => $url, AUTH => 'none', AWS_REGION => 'a', AZURE_CLIENT_SECRET =>
         's', AZURE_CLIENT_SECRET_FILE => '/nix', GCE_METADATA_HOST => '/' });
 
+told('what Kubernetes makes of a Service is no port',
+    "port 9090 / is $url, by none; allowed: query\n",
+    { URL => $url, AUTH => 'none', PORT => 'tcp://10.0.0.1:9090' });
+
 
 # mistakes
 

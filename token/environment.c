@@ -160,7 +160,16 @@ reading_proxy(reading_t *r)
     const setting_t  *s;
 
     s = setting_find(SETTING_PORT, 0);
-    text = reading_take(r, s, reading_get(s->variable, ""), 0);
+    text = reading_get(s->variable, "");
+
+    /* by Kubernetes, where a Service is called "monitoring-proxy-query" */
+
+    if (text && strncmp(text, "tcp://", 6) == 0) {
+        free(text);
+        text = NULL;
+    }
+
+    text = reading_take(r, s, text, 0);
     r->env->port = atoi(text ? text : s->preset);
     free(text);
 

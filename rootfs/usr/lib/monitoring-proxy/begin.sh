@@ -10,9 +10,15 @@ begin() {
     trap 'exit 143' HUP INT QUIT TERM
     umask 022
 
-    if [ ! -w /run ] && [ ! -w "$state" ]; then
+    if [ ! -w /run ]; then
         mistake "/run is not writable; with --read-only, add --tmpfs /run"
         exit 1
+    fi
+
+    # the image's is for any user that it is started as
+
+    if [ "$(id -u)" -eq 0 ]; then
+        chmod 755 /run
     fi
 
     if s6-svok "$state/service/nginx" 2> /dev/null; then
@@ -25,25 +31,18 @@ begin() {
     done < "$lib/versions"
 
     clear_state
-    mkdir -p "$state"
-
-    # the image's own is for any user
-
-    if [ -O "$state" ]; then
-        chmod 755 "$state"
-    fi
+    mkdir "$state"
 }
 
 # What an earlier run of this container left; what is www-data's can only be
-# removed by www-data where CAP_DAC_OVERRIDE is dropped. The directory itself is
-# the image's, for those who may make none.
+# removed by www-data where CAP_DAC_OVERRIDE is dropped.
 
 clear_state() {
     if [ -d "$state/nginx/temp" ]; then
         as_worker find "$state/nginx/temp" -mindepth 2 -delete || :
     fi
 
-    rm -rf "${state:?}"/*
+    rm -rf "$state"
 }
 
 # as the user of nginx's workers: www-data, if root is who starts it

@@ -1,0 +1,283 @@
+#!/usr/bin/perl
+
+# t/85-query.t: the query proxy of the image, by flags alone or beside all else:
+# it answers with a token, a secret is nowhere to be seen, and mistakes are told
+
+use warnings;
+use strict;
+
+use FindBin;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use lib "$FindBin::Bin/lib";
+
+use Backend;
+use Container qw(await command directory docker write_file);
+use Http qw(connection read_response request send_request);
+use Nginx qw(free_port);
+use Proxy;
+use TokenEndpoint;
+
+my $secret = 'planted-client-secret';
+my @confined = ('--cap-drop', 'ALL', '--read-only', '--tmpfs', '/run',
+    '--security-opt', 'no-new-privileges');
+
+my $endpoint = TokenEndpoint->new;
+my $remote = Backend->new(answer => sub {
+    my ($s, $request) = @_;
+
+    sleep 3 if $request =~ m{^GET \S*slow};
+    print $s "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        . "Content-Length: 20\r\n\r\n{\"status\":\"success\"}";
+
+    return 1;
+});
+my $url = 'http://127.0.0.1:' . $remote->port;
+
+
+# The proxy alone, in the test's network.
+
+sub start {
+    my ($options, @flags) = @_;
+
+    return Container->run(options => [ '--network', 'host', @$options ],
+        command => [ 'run', @flags ]);
+}
+
+
+sub refused {
+    my ($options, @flags) = @_;
+
+    my $r = Container->run_to_end(options => $options,
+        command => [ 'run', @flags ]);
+
+    return ($r->{status}, $r->{out} =~ s/^monitoring-proxy: //gmr);
+}
+
+
+sub answers {
+    my ($port, $path, $status, $seconds) = @_;
+
+    return await($seconds // 60, sub {
+        request($port, path => $path)->{status} == $status
+    });
+}
+
+
+# help and mistakes
+
+{
+    my ($status, $out) = refused([], '--help');
+
+    is($status, 0, 'run --help');
+    like($out, qr/^  --prometheus-url URL$/m, 'lists the flags');
+
+    ($status, $out) = refused([ '--user', 1000, @confined ]);
+    is($status, 1, 'without a remote it does not start');
+    like($out, qr/^no remote: give --prometheus-url URL, /m, 'and says why');
+
+    ($status, $out) = refused([ '-e', 'MONITORING_PROXY_QUERY_PROT=1', '-e',
+        'MONITORING_PROXY_POLL=on' ], '--prometheus-url', 'prom:9090',
+        '--port', 0, '--azure-client-secret', $secret);
+    is($status, 1, 'nor with mistakes');
+    like($out, qr/^MONITORING_PROXY_QUERY_PROT: no such variable; /m,
+        'a typo is one');
+    like($out, qr/^MONITORING_PROXY_POLL: no such variable; /m,
+        'so is what has no effect here');
+    like($out, qr/^MONITORING_PROXY_QUERY_URL \(--prometheus-url\): begins /m,
+        'each is told');
+    like($out, qr/^MONITORING_PROXY_QUERY_PORT \(--port\): is no port; /m,
+        'in one run');
+    unlike($out, qr/\Q$secret\E/, 'without the secret');
+
+    ($status, $out) = refused([], '--promethues-url', $url);
+    is($status, 2, 'a flag that there is not');
+    like($out, qr/^monitoring-proxy run: no such flag: --promethues-url; /m,
+        'is told');
+
+    ($status, $out) = refused([ '--cap-drop', 'ALL' ], '--prometheus-url',
+        $url, '--auth', 'none');
+    is($status, 1, 'root without capabilities');
+    like($out, qr/lacks the capabilities SETUID and SETGID; /, 'is told, too');
+}
+
+
+# as any user, without rights
+
+my $port = free_port();
+my $proxy = start([ '--user', 1000, @confined ], '--prometheus-url', $url,
+    '--auth', 'oauth2', '--token-url', $endpoint->url('/token'), '--client-id',
+    'proxy', '--client-secret', $secret, '--port', $port, '--log-level',
+    'debug');
+
+ok(answers($port, '/-/ready', 200), 'any user may run it, read-only and'
+    . ' without capabilities') or diag $proxy->logs;
+
+my $seen = $proxy->exec('sh', '-c',
+    'for p in /proc/[0-9]*; do tr "\0" "\n" < $p/cmdline; '
+    . 'tr "\0" "\n" < $p/environ; done 2> /dev/null')->{out};
+
+like($seen, qr/^keep$/m, 'its processes can be seen');
+unlike($seen, qr/\Q$secret\E/, 'and the secret is neither an argument nor in'
+    . ' an environment once it answers');
+
+my $r = request($port, path => '/api/v1/query?query=up', headers =>
+    [ 'Authorization: Bearer caller', 'Cookie: a=b', 'X-Scope-OrgID: x' ]);
+
+is($r->{body}, '{"status":"success"}', 'the answer of the remote');
+
+my ($arrived) = $remote->arrived;
+
+like($arrived, qr{^GET /api/v1/query\?query=up HTTP/1\.1\r\n},
+    'which was asked the same');
+like($arrived, qr/^Authorization: Bearer token-1\r$/m, 'with a token');
+unlike($arrived, qr/caller|^Cookie|^X-/mi, 'and nothing of the caller\'s');
+
+my ($fetch) = $endpoint->requests('/token');
+
+like($fetch->{headers}{authorization}, qr/^Basic /, 'fetched by the secret');
+
+is(request($port, path => '/api/v1/write', method => 'POST', body => 'x')
+    ->{status}, 403, 'it may only be asked');
+like(request($port, path => '/api/v1/../x')->{body},
+    qr/^\{"status":"error",/, 'in the form of Prometheus\' errors');
+is(request($port, path => $_->[0])->{status}, $_->[1], $_->[0])
+    for ['/-/healthy', 200], ['/metrics', 200], ['/-/ready', 200];
+is($proxy->exec('/usr/lib/monitoring-proxy/healthcheck')->{status}, 0,
+    'the image\'s HEALTHCHECK asks the right port');
+
+ok($proxy->logged(qr{ 127\.0\.0\.1\ "GET\ /api/v1/query\?query=up\ HTTP/1\.1"
+    \ 200\ 20\ "remote"\ "127\.0\.0\.1:\d+"\ [\d.]+$}mx, 10),
+    'a query has a line in the log') or diag $proxy->logs;
+
+
+# the keeper comes and goes
+
+my ($keeper) = $proxy->pids(qr/^monitoring-proxy-token keep /);
+ok($keeper && $proxy->kill('KILL', $keeper), 'the keeper is killed');
+
+my $end = time + 3;
+my %status;
+my $again;
+
+while (time < $end) {
+    $status{ request($port, path => '/api/v1/query?query=up')->{status} }++;
+    ($again) = $proxy->pids(qr/^monitoring-proxy-token keep /);
+    last if $again && $again != $keeper && time > $end - 2;
+}
+
+is_deeply([ keys %status ], [ 200 ], 'queries go on without it');
+ok($again && $again != $keeper, 'it is started again');
+ok($endpoint->await('/token', 2) >= 2, 'and fetches its own token');
+ok(answers($port, '/-/ready', 200), 'which workers hear of');
+
+
+# the end waits for what is under way
+
+my $slow = connection($port);
+send_request($slow, path => '/api/v1/query?query=slow');
+await(10, sub { grep { /slow/ } $remote->arrived }) or diag 'no slow query';
+
+docker('stop', '-t', 20, $proxy->name);
+is(read_response($slow)->{status}, 200, 'docker stop waits for a query');
+is($proxy->ended, 0, 'and it ends with 0');
+
+my $log = $proxy->logs;
+
+unlike($log, qr/\Q$secret\E|token-\d/, 'no secret and no token in the log');
+$proxy->remove;
+
+
+# as root: nginx's workers and the keeper have no rights; a file of remotes
+
+{
+    my $dir = directory();
+    my @ports = (free_port(), free_port());
+
+    write_file("$dir/token", "from-a-file\n");
+    write_file("$dir/remotes", "a $url/base bearer-file"
+        . " file=/etc/monitoring/token\nb $url none port=$ports[1]\n");
+
+    $proxy = start([ '-v', "$dir:/etc/monitoring:ro" ], '--port', $ports[0]);
+
+    ok(answers($ports[0], '/-/ready', 200), 'a file of remotes')
+        or diag $proxy->logs;
+    $remote->arrived;
+
+    is(request($ports[0], path => '/a/api/v1/labels')->{status}, 200,
+        'one at /NAME/');
+    is(request($ports[1], path => '/api/v1/series')->{status}, 200,
+        'one at a port of its own');
+
+    my ($first, $second) = $remote->arrived;
+
+    like($first, qr{^GET /base/api/v1/labels .*^Authorization: Bearer from-a-}ms,
+        'with its credentials');
+    unlike($second, qr/^Authorization/m, 'and one without any');
+    like(request($ports[0], path => '/api/v1/labels')->{body},
+        qr/"error":"no remote is here; /, 'at / there is none');
+
+    my ($pid) = $proxy->pids(qr/^monitoring-proxy-token keep /);
+    my $status = $proxy->exec('cat', "/proc/$pid/status")->{out};
+
+    like($status, qr/^CapEff:\t0+$/m, 'the keeper has no capabilities');
+    like($status, qr/^CapPrm:\t0+$/m, 'nor can it take any');
+    like($status, qr/^NoNewPrivs:\t1$/m, 'nor get any');
+
+    ($pid) = $proxy->pids(qr/^nginx: worker/);
+    $status = $proxy->exec('cat', "/proc/$pid/status")->{out};
+    like($status, qr/^Uid:\t33\t33\t/m, 'nginx\'s workers are www-data\'s');
+
+    is($proxy->exec('s6-setuidgid', 'monitoring', 'ls',
+        '/run/monitoring-proxy/query/keeper')->{status}, 2,
+        'and no other user can look at the keeper\'s socket');
+
+    # what an earlier run left is in nobody's way
+
+    docker('restart', '-t', 10, $proxy->name);
+    ok(answers($ports[0], '/-/ready', 200), 'it starts again')
+        or diag $proxy->logs;
+    $proxy->remove;
+}
+
+
+# beside all else
+
+{
+    my $beside = Proxy->start(targets => "localhost:1 a\n", env => {
+        MONITORING_PROXY_QUERY_URL => 'http://127.0.0.1:1',
+        MONITORING_PROXY_QUERY_AUTH => 'oauth2',
+        MONITORING_PROXY_QUERY_TOKEN_URL => 'http://127.0.0.1:1/token',
+        MONITORING_PROXY_QUERY_CLIENT_ID => 'proxy',
+        MONITORING_PROXY_QUERY_CLIENT_SECRET => $secret,
+        AWS_SECRET_ACCESS_KEY => $secret },
+        options => [ '--read-only', '--tmpfs', '/run' ]);
+    my @to = (9090, host => $beside->address);
+
+    is(request(@to, path => '/-/healthy')->{status}, 200,
+        'port 9090 beside the scrape side');
+    my $ready = request(@to, path => '/-/ready');
+    is($ready->{status}, 503, 'not ready without a token');
+    like($ready->{body}, qr/^remote: /m, 'and why');
+    is($beside->http(path => '/-/ready')->{status}, 200,
+        'which port 80 has nothing to do with');
+
+    my $environment = $beside->exec('sh', '-c',
+        'cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline')->{out};
+    unlike($environment, qr/\Q$secret\E/, 'no secret in any environment');
+    unlike($beside->logs, qr/\Q$secret\E/, 'nor in the log');
+
+    ($r) = $beside->exec('monitoring-proxy', 'check');
+    is($r->{status}, 0, 'check') or diag $r->{out};
+
+    my $refused = Proxy->refused(targets => '', env => {
+        MONITORING_PROXY_QUERY_URL => 'http://127.0.0.1:1',
+        MONITORING_PROXY_QUERY_AUTH => 'none',
+        MONITORING_PROXY_QUERY_PORT => 80 });
+    like($refused->{out}, qr/^monitoring-proxy: MONITORING_PROXY_QUERY_PORT
+        \ \(--port\):\ port\ 80\ is\ that\ of\ another\ part/mx,
+        'a port that is another\'s');
+}
+
+done_testing();
