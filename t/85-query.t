@@ -264,7 +264,10 @@ $proxy->remove;
         'which port 80 has nothing to do with');
 
     my $environment = $beside->exec('sh', '-c',
-        'cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline')->{out};
+        'for p in /proc/[0-9]*; do [ $p = /proc/$$ ] || cat $p/environ'
+        . ' $p/cmdline; done 2> /dev/null')->{out};
+    like($environment, qr/monitoring-proxy-token\0keep/,
+        'the keeper, among other processes');
     unlike($environment, qr/\Q$secret\E/, 'no secret in any environment');
     unlike($beside->logs, qr/\Q$secret\E/, 'nor in the log');
 
@@ -275,7 +278,7 @@ $proxy->remove;
         MONITORING_PROXY_QUERY_URL => 'http://127.0.0.1:1',
         MONITORING_PROXY_QUERY_AUTH => 'none',
         MONITORING_PROXY_QUERY_PORT => 80 });
-    like($refused->{out}, qr/^monitoring-proxy: MONITORING_PROXY_QUERY_PORT
+    like($refused->{out}, qr/^monitoring-proxy:\ MONITORING_PROXY_QUERY_PORT
         \ \(--port\):\ port\ 80\ is\ that\ of\ another\ part/mx,
         'a port that is another\'s');
 }
