@@ -13,7 +13,7 @@ use Time::HiRes qw(sleep time);
 use lib "$FindBin::Bin/lib";
 
 use Backend;
-use Container qw(await command directory docker write_file);
+use Container qw(await command directory docker test_image write_file);
 use Http qw(connection read_response request send_request);
 use Nginx qw(free_port);
 use Proxy;
@@ -62,6 +62,20 @@ sub answers {
     return await($seconds // 60, sub {
         request($port, path => $path)->{status} == $status
     });
+}
+
+
+# A certificate, signed by itself: FILE.crt and FILE.key.
+
+sub certificate {
+    my ($file) = @_;
+
+    my $r = command('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
+        'ec_paramgen_curve:P-256', '-nodes', '-days', 2, '-subj', '/CN=test',
+        '-addext', 'subjectAltName=DNS:localhost', '-keyout', "$file.key",
+        '-out', "$file.crt");
+    $r->{status} == 0 or die "openssl: $r->{out}";
+    chmod 0644, "$file.key";
 }
 
 
@@ -239,6 +253,50 @@ $proxy->remove;
     ok(answers($ports[0], '/-/ready', 200), 'it starts again')
         or diag $proxy->logs;
     $proxy->remove;
+}
+
+
+# TLS with the remote, by a CA and a client certificate of one's own
+
+{
+    my $dir = directory();
+    my ($to, $listen) = (free_port(), free_port());
+
+    certificate("$dir/$_") for qw(localhost client stranger);
+
+    my $tls = Container->run(image => test_image(),
+        options => [ '--network', 'host', '-v', "$dir:/tls:ro" ],
+        command => [ 'openssl', 's_server', '-accept', $to, '-quiet', '-www',
+            '-cert', '/tls/localhost.crt', '-key', '/tls/localhost.key',
+            '-CAfile', '/tls/client.crt', '-Verify', 1,
+            '-verify_return_error' ]);
+
+    my @flags = ('--prometheus-url', "https://localhost:$to", '--auth', 'none',
+        '--port', $listen, '--allow', 'all');
+    my $asked = sub {
+        my ($ca, $client) = @_;
+
+        $proxy = start([ '--user', 1000, @confined, '-v', "$dir:/tls:ro" ],
+            @flags, '--ca', "/tls/$ca.crt", '--cert', "/tls/$client.crt",
+            '--key', "/tls/$client.key");
+        answers($listen, '/-/healthy', 200) or diag $proxy->logs;
+        my $r = request($listen, path => '/');
+        $proxy->remove;
+
+        return $r;
+    };
+
+    my $r = $asked->('localhost', 'client');
+    is($r->{status}, 200, 'a certificate of our CA, who knows ours')
+        or diag $r->{body};
+    like($r->{body}, qr/Client certificate/, 'which has been sent');
+
+    $r = $asked->('client', 'client');
+    is($r->{status}, 502, 'of no CA of ours');
+    like($r->{body}, qr/"error":"remote: .*certificate/, 'is told');
+
+    is($asked->('localhost', 'stranger')->{status}, 502,
+        'and the remote refuses a stranger\'s');
 }
 
 
