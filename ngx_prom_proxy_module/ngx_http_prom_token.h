@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 #include "ngx_http_prom_proxy.h"
 #include "ngx_http_prom_verify.h"
+#include "ngx_prom_sigv4.h"
 #include "ngx_prom_token_api.h"
 #include "ngx_prom_token_line.h"
 
@@ -53,6 +54,9 @@ typedef struct {
     ngx_str_t                    access_key;
     ngx_str_t                    secret_key;
     ngx_str_t                    session;    /* empty: there is none */
+
+    u_char                       day[NGX_PROM_SIGV4_DAY];    /* of key */
+    u_char                       key[NGX_PROM_SIGV4_KEY];    /* derived */
 } ngx_http_prom_credential_t;
 
 

@@ -235,10 +235,13 @@ ngx_http_prom_token_serve(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->credential->kind == NGX_PROM_TOKEN_AWS
-        && ngx_http_prom_token_sign(r, ctx) != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (ctx->credential->kind == NGX_PROM_TOKEN_AWS) {
+
+        rc = ngx_http_prom_token_sign(r, ctx);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     ctx->sent = 1;

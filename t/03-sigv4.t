@@ -6,12 +6,13 @@
 use warnings;
 use strict;
 
-use Digest::SHA qw(hmac_sha256 hmac_sha256_hex sha256_hex);
+use Digest::SHA 'sha256_hex';
 use FindBin;
-use lib "$FindBin::Bin/unit";
+use lib "$FindBin::Bin/lib", "$FindBin::Bin/unit";
 use Test::More;
 use Time::HiRes 'time';
 
+use SigV4;
 use Unit;
 
 my $dumper = sigv4_dumper();
@@ -65,58 +66,12 @@ sub canonical {
 }
 
 
-# The same as AWS describes it.
-
-sub encoded {
-    my ($text, $also) = @_;
-    $also //= '';
-
-    return $text =~ s/([^A-Za-z0-9\-._~$also])/sprintf '%%%02X', ord $1/ger;
-}
-
-sub decoded {
-    my ($text) = @_;
-
-    return $text =~ tr/+/ /r =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ger;
-}
+# The same once more, in Perl.
 
 sub computed {
     my ($request) = @_;
-    my %request = (%defaults, body => '', query => '', %$request);
 
-    my $query = join '&', map { "$_->[0]=$_->[1]" }
-        sort { $a->[0] cmp $b->[0] || $a->[1] cmp $b->[1] }
-        map { [ map { encoded(decoded($_ // '')) } (split(/=/, $_, 2))[0, 1] ] }
-        grep { length } split /&/, $request{query};
-
-    my (@names, @headers);
-
-    for (@{ $request{headers} }) {
-        my ($name, $value) = split /:/, $_, 2;
-
-        $value =~ s/[ \t]+/ /g;
-        $value =~ s/^ | $//g;
-        push @names, $name;
-        push @headers, "$name:$value\n";
-    }
-
-    my $canonical = join "\n", $request{method},
-        encoded(length $request{path} ? $request{path} : '/', '/'), $query,
-        join('', @headers), join(';', @names), sha256_hex($request{body});
-
-    my $day = substr $request{date}, 0, 8;
-    my $scope = "$day/$request{region}/$request{service}/aws4_request";
-    my $string = join "\n", 'AWS4-HMAC-SHA256', $request{date}, $scope,
-        sha256_hex($canonical);
-
-    my $key = hmac_sha256($day, "AWS4$request{secret}");
-    $key = hmac_sha256($_, $key)
-        for @request{qw(region service)}, 'aws4_request';
-
-    return { query => $query, canonical => $canonical, string => $string,
-        authorization => "AWS4-HMAC-SHA256 Credential=$request{key}/$scope, "
-            . 'SignedHeaders=' . join(';', @names) . ', Signature='
-            . hmac_sha256_hex($string, $key) };
+    return sigv4({ %defaults, body => '', query => '', %$request });
 }
 
 
