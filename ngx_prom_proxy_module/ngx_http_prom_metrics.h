@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 #include "ngx_http_prom_page.h"
 #include "ngx_prom_forward.h"
+#include "ngx_http_prom_token.h"
 #include "ngx_http_prom_tunnels.h"
 
 
@@ -75,8 +76,11 @@ typedef enum {
     NGX_HTTP_PROM_METRICS_EACH,               /* each has its own samples */
     NGX_HTTP_PROM_METRICS_TUNNEL,             /* each that is a host's has */
     NGX_HTTP_PROM_METRICS_POLL,               /* each that polls has */
-    NGX_HTTP_PROM_METRICS_FORWARDED           /* none: at those of forward
+    NGX_HTTP_PROM_METRICS_FORWARDED,          /* none: at those of forward
                                                  proxies */
+    NGX_HTTP_PROM_METRICS_QUERY,              /* none: at requests to each
+                                                 remote */
+    NGX_HTTP_PROM_METRICS_TOKEN               /* none: at its credentials */
 } ngx_http_prom_metrics_walk_e;
 
 
@@ -132,6 +136,12 @@ struct ngx_http_prom_metrics_s {
     ngx_uint_t                   forward_block;
     ngx_uint_t                   forward_target;
     const ngx_prom_forward_counter_t  *forward_counter;
+
+    /* remotes, an array of ngx_http_prom_token_t *; where their walk is */
+
+    ngx_array_t                 *tokens;
+    ngx_uint_t                   query_next;
+    ngx_http_prom_token_t       *token;
 
     /* whose samples are written next: a target, or with no label all */
 
@@ -236,6 +246,20 @@ u_char *ngx_http_prom_metrics_forward_tunnels(u_char *p,
 u_char *ngx_http_prom_metrics_forward_target(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 ngx_int_t ngx_http_prom_metrics_forward_walk(ngx_http_prom_metrics_t *m);
+
+/* ngx_http_prom_metrics_query.c: families of remotes, as those of targets */
+
+u_char *ngx_http_prom_metrics_query_requests(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_query_durations(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_query_expiry(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_query_refreshes(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_query_failures(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+ngx_int_t ngx_http_prom_metrics_query_walk(ngx_http_prom_metrics_t *m);
 
 /* ends with an empty name */
 

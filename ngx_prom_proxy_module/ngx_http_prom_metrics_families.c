@@ -466,6 +466,41 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       offsetof(ngx_prom_forward_counter_t, sent),
       NGX_HTTP_PROM_METRICS_FORWARDED },
 
+    /* of each remote that is asked with credentials */
+
+    { ngx_string("monitoring_proxy_query_requests_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Requests to a remote by status, or aborted by their caller.",
+      ngx_http_prom_metrics_query_requests,
+      NGX_HTTP_PROM_METRICS_SAMPLES(NGX_HTTP_PROM_TOKEN_CODES + 2), 0,
+      NGX_HTTP_PROM_METRICS_QUERY },
+
+    { ngx_string("monitoring_proxy_query_duration_seconds"),
+      NGX_HTTP_PROM_METRICS_HISTOGRAM, "seconds",
+      "How long requests to a remote took.",
+      ngx_http_prom_metrics_query_durations,
+      NGX_HTTP_PROM_METRICS_SAMPLES(NGX_HTTP_PROM_TOKEN_BUCKETS + 2), 0,
+      NGX_HTTP_PROM_METRICS_QUERY },
+
+    { ngx_string("monitoring_proxy_query_token_expiry_timestamp_seconds"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "seconds",
+      "When the credential of a remote expires, 0 if there is no valid one.",
+      ngx_http_prom_metrics_query_expiry,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0, NGX_HTTP_PROM_METRICS_TOKEN },
+
+    { ngx_string("monitoring_proxy_query_token_refreshes_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Credentials of a remote that were fetched.",
+      ngx_http_prom_metrics_query_refreshes,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0, NGX_HTTP_PROM_METRICS_TOKEN },
+
+    { ngx_string("monitoring_proxy_query_token_refresh_failures_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Fetches of a remote's credential that failed, by the reason.",
+      ngx_http_prom_metrics_query_failures,
+      NGX_HTTP_PROM_METRICS_SAMPLES(NGX_PROM_TOKEN_COUNTS), 0,
+      NGX_HTTP_PROM_METRICS_TOKEN },
+
     { ngx_null_string, 0, NULL, NULL, NULL, 0, 0, 0 }
 };
 

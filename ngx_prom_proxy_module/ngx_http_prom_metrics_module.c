@@ -128,6 +128,7 @@ ngx_http_prom_metrics_handler(ngx_http_request_t *r)
     ngx_int_t                          rc;
     ngx_http_prom_metrics_t           *m;
     ngx_http_prom_poll_main_conf_t    *poll;
+    ngx_http_prom_token_main_conf_t   *tmcf;
     ngx_http_prom_metrics_loc_conf_t  *mlcf;
 
     rc = ngx_http_prom_page_check(r);
@@ -155,6 +156,14 @@ ngx_http_prom_metrics_handler(ngx_http_request_t *r)
         m->polls = ngx_http_prom_proxy_polls(poll->zone);
         m->clients = ngx_prom_poll_count(m->polls);
         m->clients_max = ngx_prom_poll_limit(m->polls);
+    }
+
+    tmcf = ngx_http_get_module_main_conf(r, ngx_http_prom_token_module);
+    m->tokens = &tmcf->tokens;
+
+    if (m->tokens->nelts) {
+        /* a zone has counters of all, or there is none */
+        m->token = *(ngx_http_prom_token_t **) m->tokens->elts;
     }
 
     m->board = ngx_http_prom_tunnels_board(r);
@@ -477,6 +486,12 @@ ngx_http_prom_metrics_left_out(ngx_http_prom_metrics_t *m,
     case NGX_HTTP_PROM_METRICS_FORWARDED:
         return !m->per_forwarded || m->forward == NULL;
 
+    case NGX_HTTP_PROM_METRICS_QUERY:
+        return m->token == NULL || m->token->counters == NULL;
+
+    case NGX_HTTP_PROM_METRICS_TOKEN:
+        return m->token == NULL;
+
     default:
         return 0;
     }
@@ -580,15 +595,17 @@ ngx_http_prom_metrics_target(ngx_http_prom_page_t *page,
         return NGX_AGAIN;
     }
 
-    if (m->family->walk == NGX_HTTP_PROM_METRICS_FORWARDED) {
+    if (m->family->walk >= NGX_HTTP_PROM_METRICS_FORWARDED) {
+        rc = (m->family->walk == NGX_HTTP_PROM_METRICS_FORWARDED)
+             ? ngx_http_prom_metrics_forward_walk(m)
+             : ngx_http_prom_metrics_query_walk(m);
 
-        if (ngx_http_prom_metrics_forward_walk(m) == NGX_DONE) {
-            return NGX_DONE;
+        if (rc == NGX_OK) {
+            p = m->family->write(p, m, m->family);
+            ngx_http_prom_page_wrote(page, p);
         }
 
-        ngx_http_prom_page_wrote(page, m->family->write(p, m, m->family));
-
-        return NGX_OK;
+        return rc;
     }
 
     rc = ngx_prom_walk_next(&m->walk, &item);
@@ -663,14 +680,20 @@ ngx_http_prom_metrics_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_prom_metrics_loc_conf_t *conf = child;
 
     ngx_http_prom_proxy_main_conf_t  *pmcf;
+    ngx_http_prom_token_main_conf_t  *tmcf;
 
     /* the zone may be defined further down */
 
     pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_prom_proxy_module);
+    tmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_prom_token_module);
 
-    if (conf->per_target != NGX_CONF_UNSET && pmcf->zone == NULL) {
+    if (conf->per_target != NGX_CONF_UNSET
+        && pmcf->zone == NULL
+        && tmcf->tokens.nelts == 0)
+    {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"prom_proxy_metrics\" needs a \"prom_proxy_zone\"");
+                      "\"prom_proxy_metrics\" needs a \"prom_proxy_zone\" or "
+                      "a \"prom_token\"");
         return NGX_CONF_ERROR;
     }
 

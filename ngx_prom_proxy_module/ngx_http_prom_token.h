@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 #include "ngx_http_prom_proxy.h"
 #include "ngx_http_prom_verify.h"
+#include "ngx_http_prom_token_count.h"
 #include "ngx_prom_sigv4.h"
 #include "ngx_prom_token_api.h"
 #include "ngx_prom_token_line.h"
@@ -81,6 +82,7 @@ typedef struct {
     u_char                       text[NGX_PROM_TOKEN_REASON_MAX];
 
     uint64_t                     counts[NGX_PROM_TOKEN_COUNTS];
+    ngx_http_prom_token_counters_t  *counters;   /* or NULL */
 } ngx_http_prom_token_t;
 
 
