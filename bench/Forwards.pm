@@ -7,51 +7,12 @@ package Forwards;
 use warnings;
 use strict;
 
-use IPC::Open2;
-use Time::HiRes qw(clock_gettime sleep);
-
 use Bench;
-use Polls;
+use Sides;
+
+our @ISA = qw(Sides);
 
 use constant TARGET => 19443;
-
-my ($port, $cpu, $others) = (19400);
-
-# The first CPU is for the exporter and the scrapers, the last for the proxy.
-# Taskset has it inherited.
-
-sub pin
-{
-    my ($first) = @_;
-
-    open my $fh, '<', '/proc/self/status' or die "status: $!\n";
-    my ($list) = map { /^Cpus_allowed_list:\s*(\S+)/ ? $1 : () } <$fh>;
-
-    ($others) = $list =~ /^(\d+)/ unless defined $others;
-    ($cpu) = $list =~ /(\d+)$/ unless defined $cpu;
-
-    command('taskset', '-cp', $first ? $cpu : $others, $$);
-}
-
-
-# One certificate for all, which vouches for itself: that of the exporter and of
-# all proxies.
-
-sub certificate
-{
-    my $name = work() . '/forward';
-
-    return $name if -e "$name.crt";
-
-    command('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
-        'ec_paramgen_curve:P-256', '-nodes', '-days', 2, '-subj',
-        '/CN=localhost', '-addext',
-        'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', "$name.key",
-        '-out', "$name.crt", '-quiet');
-    chmod 0644, "$name.key";
-
-    return $name;
-}
 
 
 # Bench's exporter by TLS: a server beside it, with the same file
@@ -60,9 +21,7 @@ sub exporter_with_tls
 {
     my ($bytes) = @_;
 
-    my $name = certificate();
-
-    pin(0);
+    Sides::pin(0);
     exporter($bytes);
 
     config('exporter-tls', <<'MAIN', <<"HTTP", 19_900);
@@ -77,12 +36,7 @@ MAIN
         keepalive_requests 10000000;
         open_file_cache max=8;
         output_buffers 1 128k;
-        ssl_certificate $name.crt;
-        ssl_certificate_key $name.key;
-        ssl_protocols TLSv1.3;
-        ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-        ssl_ecdh_curve X25519;
-    }
+@{[Sides::tls()]}    }
 HTTP
 
     start('exporter-tls');
@@ -95,40 +49,21 @@ sub side
 {
     my ($class, %of) = @_;
 
-    my $self = bless { target => '127.0.0.1:' . TARGET, https => 'https',
-        tls => $port + 1, plain => $port + 2, %of }, $class;
+    my ($tls, $plain) = Sides::ports(2);
 
-    $port += 2;
-
-    return $self;
+    return bless { target => '127.0.0.1:' . TARGET, https => 'https',
+        tls => $tls, plain => $plain, %of }, $class;
 }
 
 
 sub up
 {
-    my ($self, @pids) = @_;
+    my ($self) = @_;
 
     listening($self->{plain});
     listening($self->{tls}) if $self->{tls};
 
-    $self->{pids} = \@pids;
-
     return $self;
-}
-
-
-# A program of its own, where the proxies run; what it says is in the file
-# "programs.log".
-
-sub program
-{
-    my ($self, @command) = @_;
-
-    pin(1);
-    my $pid = Polls::run(@command);
-    pin(0);
-
-    return $self->up($pid);
 }
 
 
@@ -139,7 +74,7 @@ sub ours
     my ($class) = @_;
 
     my $self = $class->side;
-    my $name = certificate();
+    my $name = Sides::certificate();
 
     (my $stream = module()) =~ s/http_prom_proxy/stream_prom_forward/;
 
@@ -202,14 +137,7 @@ MAIN
     }
 HTTP
 
-    pin(1);
-    my ($master) = start("forward-$self->{tls}");
-    pin(0);
-
-    chomp $master;
-    $self->{master} = $master;
-
-    return $self->up($master, workers($master));
+    return $self->start_nginx("forward-$self->{tls}")->up;
 }
 
 
@@ -221,7 +149,7 @@ sub squid
     my ($class) = @_;
 
     my $self = $class->side(https => 'gateway');
-    my $name = certificate();
+    my $name = Sides::certificate();
 
     # written by a user of its own
 
@@ -252,7 +180,7 @@ shutdown_lifetime 0 seconds
 END
 
     return $self->program('squid', '-N', '-n', "bench$self->{tls}", '-f',
-        $file);
+        $file)->up;
 }
 
 
@@ -275,7 +203,7 @@ LogLevel Critical
 DisableViaHeader Yes
 END
 
-    return $self->program('tinyproxy', '-d', '-c', $file);
+    return $self->program('tinyproxy', '-d', '-c', $file)->up;
 }
 
 
@@ -284,55 +212,17 @@ sub go
     my ($class) = @_;
 
     my $self = $class->side;
-    my $name = certificate();
+    my $name = Sides::certificate();
 
     local $ENV{GOMAXPROCS} = 1;
 
     return $self->program('forward_go', -tls => "127.0.0.1:$self->{tls}",
         -plain => "127.0.0.1:$self->{plain}", -cert => "$name.crt",
-        -key => "$name.key", -ca => "$name.crt", $self->{target});
+        -key => "$name.key", -ca => "$name.crt", $self->{target})->up;
 }
 
 
-# whose processes are of no more use
-
-sub down
-{
-    my ($self) = @_;
-
-    $self->{master} ? stop($self->{master}) : Polls::halt($self->{pids}[0]);
-}
-
-
-# seconds of CPU of all its processes, with threads that have ended
-
-sub used
-{
-    my ($self) = @_;
-
-    my $sum = 0;
-
-    # the clock of a process, as clock_getcpuclockid() has it
-
-    $sum += clock_gettime(-8 * ($_ + 1) + 2) for @{ $self->{pids} };
-
-    return $sum;
-}
-
-
-sub memory
-{
-    my ($self) = @_;
-
-    my $sum = 0;
-    $sum += pss($_) for @{ $self->{pids} };
-
-    return $sum;
-}
-
-
-# opens connections as forward.c says; what is returned is of no use once it
-# goes out of scope
+# opens connections as forward.c says
 
 sub scrapers
 {
@@ -340,42 +230,9 @@ sub scrapers
 
     my $kind = $how eq 'https' ? $self->{https} : $how;
 
-    my $pid = open2(my $out, my $in, $ENV{BENCH_FORWARD} || 'forward', $kind,
+    return $self->connections($kind,
         $how =~ /^plain/ ? $self->{plain} : $self->{tls}, $self->{target},
         $connections);
-
-    (readline $out // '') eq "open\n" or die "$how: no connections\n";
-
-    return { side => $self, pid => $pid, in => $in, out => $out };
-}
-
-
-sub end
-{
-    my ($scrapers) = @_;
-
-    close $scrapers->{in};
-    waitpid $scrapers->{pid}, 0;
-}
-
-
-# CPU of the proxy for a scrape, median and p99, all microseconds; and how many
-# were done in a second
-
-sub scrape
-{
-    my ($scrapers, $count) = @_;
-
-    my $before = $scrapers->{side}->used;
-
-    print { $scrapers->{in} } "$count\n";
-    $scrapers->{in}->flush;
-
-    my $line = readline $scrapers->{out} // die "forward: it ended\n";
-    my ($median, $p99, $seconds) = split ' ', $line;
-
-    return { cpu => 1e6 * ($scrapers->{side}->used - $before) / $count,
-        median => $median, p99 => $p99, rate => $count / $seconds };
 }
 
 

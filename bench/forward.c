@@ -1,5 +1,5 @@
 /*
- * A scraper through forward proxies: forward HOW PORT TARGET CONNECTIONS
+ * Who asks through proxies: forward HOW PORT TARGET CONNECTIONS [BODY]
  *
  * HOW says what there is to the proxy on 127.0.0.1:PORT, and what through it:
  *
@@ -7,8 +7,9 @@
  *     gateway   the same of https://TARGET/metrics
  *     tunnel    TLS to the proxy, CONNECT, and TLS to the target in that
  *     plain     no TLS to the proxy, CONNECT, and TLS to the target
+ *     query     no TLS, and TARGET is a path: GET, or POST of BODY, a form
  *
- * "-each" behind the last two is a new tunnel for each scrape. All others are
+ * "-each" behind tunnel and plain is a new one for each scrape. All others are
  * opened and scraped once, the proxy's turn by turn, and "open" is said. Then
  * each line read is a count of scrapes, done on all CONNECTIONS at once, and
  * what is printed is "MEDIAN P99 SECONDS", the former two microseconds from
@@ -49,6 +50,7 @@ static void forward_connect(BIO *bio);
 static BIO *forward_wrap(SSL *ssl, BIO *bio);
 static void forward_close(forward_conn_t *fc);
 static void forward_scrape(forward_conn_t *fc);
+static int forward_request(char *buf, size_t size);
 static size_t forward_answer(BIO *bio, char *buf, client_answer_t *answer);
 static void *forward_run(void *data);
 static void forward_scrapes(unsigned count);
@@ -57,8 +59,8 @@ static void forward_fail(const char *what);
 
 static int              forward_port;
 static const char      *forward_target;
-static const char      *forward_scheme;
-static int              forward_outer, forward_each;
+static const char      *forward_scheme, *forward_body;
+static int              forward_outer, forward_each, forward_query;
 static SSL_CTX         *forward_ctx;
 static unsigned         forward_conns;
 static forward_conn_t  *forward_conn;
@@ -70,8 +72,8 @@ main(int argc, char **argv)
     char      line[64];
     unsigned  i;
 
-    if (argc != 5) {
-        fprintf(stderr, "usage: forward HOW PORT TARGET CONNECTIONS\n");
+    if (argc != 5 && argc != 6) {
+        fprintf(stderr, "usage: forward HOW PORT TARGET CONNECTIONS [BODY]\n");
         return 2;
     }
 
@@ -80,6 +82,7 @@ main(int argc, char **argv)
     forward_port = atoi(argv[2]);
     forward_target = argv[3];
     forward_conns = atoi(argv[4]);
+    forward_body = argv[5];
     forward_ctx = forward_tls();
 
     forward_conn = calloc(forward_conns, sizeof(forward_conn_t));
@@ -111,7 +114,8 @@ forward_options(const char *how)
     len = strcspn(how, "-");
 
     forward_each = (strcmp(how + len, "-each") == 0);
-    forward_outer = (strncmp(how, "plain", len) != 0);
+    forward_query = (strcmp(how, "query") == 0);
+    forward_outer = !forward_query && strncmp(how, "plain", len) != 0;
 
     if (strncmp(how, "https", len) == 0) {
         forward_scheme = "http";
@@ -120,7 +124,7 @@ forward_options(const char *how)
         forward_scheme = "https";
 
     } else if (forward_outer && strncmp(how, "tunnel", len) != 0) {
-        forward_fail("HOW is https, gateway, tunnel or plain");
+        forward_fail("HOW is https, gateway, tunnel, plain or query");
     }
 }
 
@@ -168,7 +172,7 @@ forward_open(forward_conn_t *fc)
         bio = forward_wrap(fc->outer, bio);
     }
 
-    if (forward_scheme == NULL) {
+    if (forward_scheme == NULL && !forward_query) {
         forward_connect(bio);
         fc->inner = SSL_new(forward_ctx);
         bio = forward_wrap(fc->inner, bio);
@@ -260,17 +264,7 @@ forward_scrape(forward_conn_t *fc)
 
     static _Thread_local char  sink[FORWARD_ANSWER + 1];
 
-    len = snprintf(buf, sizeof(buf), "GET %s%s%s/metrics HTTP/1.1\r\n"
-                   "Host: %s\r\n"
-                   "User-Agent: Prometheus/2.53.3\r\n"
-                   "Accept: application/openmetrics-text;version=1.0.0;"
-                   "q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
-                   "text/plain;version=0.0.4;q=0.3,*/*;q=0.2\r\n"
-                   "Accept-Encoding: gzip\r\n"
-                   "X-Prometheus-Scrape-Timeout-Seconds: 10\r\n\r\n",
-                   forward_scheme ? forward_scheme : "",
-                   forward_scheme ? "://" : "",
-                   forward_scheme ? forward_target : "", forward_target);
+    len = forward_request(buf, sizeof(buf));
 
     if (BIO_write(fc->bio, buf, len) != len) {
         forward_fail("a request can't be sent");
@@ -292,6 +286,45 @@ forward_scrape(forward_conn_t *fc)
             forward_fail("the connection ended in the body of an answer");
         }
     }
+}
+
+
+/* as Prometheus scrapes, and as Grafana asks */
+
+static int
+forward_request(char *buf, size_t size)
+{
+    int  len;
+
+    if (forward_query) {
+        len = snprintf(buf, size, "%s %s HTTP/1.1\r\n"
+                       "Host: prometheus-proxy:9090\r\n"
+                       "User-Agent: Grafana/12.0.0\r\n"
+                       "Accept-Encoding: gzip\r\n",
+                       forward_body ? "POST" : "GET", forward_target);
+
+        if (forward_body == NULL) {
+            return len + snprintf(buf + len, size - len, "\r\n");
+        }
+
+        return len + snprintf(buf + len, size - len,
+                              "Content-Type: "
+                              "application/x-www-form-urlencoded\r\n"
+                              "Content-Length: %zu\r\n\r\n%s",
+                              strlen(forward_body), forward_body);
+    }
+
+    return snprintf(buf, size, "GET %s%s%s/metrics HTTP/1.1\r\n"
+                    "Host: %s\r\n"
+                    "User-Agent: Prometheus/2.53.3\r\n"
+                    "Accept: application/openmetrics-text;version=1.0.0;"
+                    "q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
+                    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2\r\n"
+                    "Accept-Encoding: gzip\r\n"
+                    "X-Prometheus-Scrape-Timeout-Seconds: 10\r\n\r\n",
+                    forward_scheme ? forward_scheme : "",
+                    forward_scheme ? "://" : "",
+                    forward_scheme ? forward_target : "", forward_target);
 }
 
 

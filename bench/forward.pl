@@ -11,6 +11,7 @@ use FindBin;
 use lib $FindBin::Bin;
 use Bench;
 use Forwards;
+use Sides;
 use Time::HiRes qw(sleep);
 
 use constant BODY    => 90_000;
@@ -45,7 +46,7 @@ sub sides_of
 }
 
 
-# All sides run all the time; each round asks them forth or back.
+# All sides run all the time.
 
 sub scrapes
 {
@@ -53,23 +54,11 @@ sub scrapes
 
     note($what);
 
-    my @names = sides_of($how);
-    my %scrapers = map { $_ => $side{$_}->scrapers($how, $connections) } @names;
+    # tinyproxy waits 40 ms for each
 
-    for my $round (0 .. $rounds) {
-        @names = reverse @names;
-
-        for (@names) {
-            # it waits 40 ms for each
-
-            my $some = $_ eq 'tinyproxy' ? $part / 8 : $part;
-
-            my $row = Forwards::scrape($scrapers{$_}, $count * $some);
-            push @{ $got{$what}{$_} }, $row if $round;  # the first warms up
-        }
-    }
-
-    Forwards::end($_) for values %scrapers;
+    $got{$what} = Sides::rounds($rounds,
+        sub { $count * ($_[0] eq 'tinyproxy' ? $part / 8 : $part) },
+        map { $_ => $side{$_}->scrapers($how, $connections) } sides_of($how));
 }
 
 
@@ -86,7 +75,7 @@ sub memory
         note("$tunnels tunnels of $name, $how");
 
         my $side = Forwards->$start;
-        Forwards::end($side->scrapers($how, 1));
+        Sides::end($side->scrapers($how, 1));
 
         my $empty = $side->memory;
         my $scrapers = $side->scrapers($how, $tunnels);
@@ -94,26 +83,9 @@ sub memory
         sleep 1;
         $held{$how}{$name} = [ $empty, $side->memory ];
 
-        Forwards::end($scrapers);
+        Sides::end($scrapers);
         $side->down;
     }
-}
-
-
-sub figures
-{
-    my ($what, $name, $figure) = @_;
-
-    return map { $_->{$figure} } @{ $got{$what}{$name} };
-}
-
-
-sub over
-{
-    my ($what, $name, $figure) = @_;
-
-    return sprintf '%.3f', median(ratio(
-        map { [ figures($what, $_, $figure) ] } 'this one', $name));
 }
 
 
@@ -133,13 +105,15 @@ sub scrape_table
             my ($what, $how) = @$_;
             map {
                 my $name = $_;
-                my @cpu = figures($what, $name, 'cpu');
+                my $rows = $got{$what}{$name};
+                my @cpu = Sides::figures($rows, 'cpu');
                 [ $what, $name, quartiles('%.0f', @cpu),
                     sprintf('%.0f', 1e6 / median(@cpu)),
-                    map({ sprintf '%.0f', median(figures($what, $name, $_)) }
+                    map({ sprintf '%.0f', median(Sides::figures($rows, $_)) }
                         qw(rate median p99)),
                     $name eq 'this one' ? ('', '')
-                        : map({ over($what, $name, $_) } qw(cpu median)) ];
+                        : map({ Sides::over($got{$what}{'this one'}, $rows,
+                            $_) } qw(cpu median)) ];
             } sides_of($how);
         } @kinds);
 }

@@ -1,3 +1,0 @@
-module forward_go
-
-go 1.19
