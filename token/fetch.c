@@ -18,6 +18,10 @@
 #define FETCH_TOLD   300          /* bytes of an endpoint's error */
 #define FETCH_RETRY  600          /* s that we may be asked to wait */
 
+/* bytes of a secret; a shorter one would be told by where it is left out */
+
+#define FETCH_HIDE   4
+
 
 static void fetch_step(fetch_t *f, step_e rc);
 static int fetch_send(fetch_t *f);
@@ -561,7 +565,7 @@ fetch_unusable(fetch_t *f, const char *what, const char *why)
 void
 fetch_hide(fetch_t *f, const char *secret)
 {
-    if (f->nsecrets < FETCH_SECRETS) {
+    if (strlen(secret) >= FETCH_HIDE && f->nsecrets < FETCH_SECRETS) {
         wipe_text(&f->secrets[f->nsecrets++], secret);
     }
 }
