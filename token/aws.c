@@ -115,7 +115,7 @@ aws_given_file(fetch_t *f, setting_e setting, const char *what, buffer_t *to)
 static step_e
 aws_web_identity(fetch_t *f)
 {
-    const char  *url, *region, *name;
+    const char  *url, *region;
 
     if (fetch_secret(f, SETTING_WEB_IDENTITY_TOKEN_FILE, "web identity's"
                      " token", &f->kept)
@@ -125,7 +125,6 @@ aws_web_identity(fetch_t *f)
     }
 
     url = fetch_setting(f, SETTING_STS_URL);
-    name = fetch_setting(f, SETTING_ROLE_SESSION_NAME);
 
     fetch_ask(f, "the token service", aws_assumed, "POST",
               url ? url : "https://sts.", NULL);
@@ -141,7 +140,8 @@ aws_web_identity(fetch_t *f)
     fetch_form(f, "Action", "AssumeRoleWithWebIdentity");
     fetch_form(f, "Version", "2011-06-15");
     fetch_form(f, "RoleArn", fetch_setting(f, SETTING_ROLE_ARN));
-    fetch_form(f, "RoleSessionName", name ? name : "monitoring-proxy");
+    fetch_form(f, "RoleSessionName",
+               fetch_setting(f, SETTING_ROLE_SESSION_NAME));
     fetch_form(f, "WebIdentityToken", f->kept.start);
 
     return STEP_ASK;
