@@ -19,6 +19,8 @@ use Board;
 use Forward;
 use Http;
 use Nginx;
+use Query;
+use Teller;
 
 for (qw(MP_PROMETHEUS MP_PROMTOOL)) {
     plan skip_all => "$_ is not set" unless $ENV{$_};
@@ -147,13 +149,23 @@ my $forward = Nginx::free_port();
 my @allowed = map { "127.0.0.1:$_" } $dead, map { $_->port } @backends[0, 1];
 my @asked = (@allowed, '127.0.0.1:' . $backends[2]->port);
 
+# a query proxy, whose remote's credentials are renewed
+
+my $query = Nginx::free_port();
+my $keeper = Teller->new($nginx->dir . '/keeper.socket');
+$keeper->say('token managed 1 3600000 Bearer first');
+$keeper->say('stats managed 2 1 0 0 0 0 0 0');
+
 $nginx->configure(targets => targets() . "\n",
     registry => 'prom_proxy_targets %%DIR%%/targets interval=20ms; '
         . 'prom_proxy_hosts %%DIR%%/hosts interval=20ms; '
         . 'prom_proxy_tunnels %%DIR%%/board;',
     main => "prom_forward bastion { allow @allowed; scheme http; "
         . 'zone bastion 1m; }',
-    http => forward_server('bastion', "127.0.0.1:$forward"),
+    http => forward_server('bastion', "127.0.0.1:$forward")
+        . query_http("127.0.0.1:$query", remote_location('managed',
+            url => 'http://127.0.0.1:' . $backends[0]->port),
+            http => 'prom_token_zone query 64k;'),
     server => 'location = /metrics { prom_proxy_metrics; }')->start;
 
 
@@ -195,6 +207,10 @@ scrape_configs:
     proxy_url: http://127.0.0.1:$forward
     static_configs:
       - targets: [$list]
+  - job_name: query
+    metrics_path: /api/v1/query
+    static_configs:
+      - targets: ["127.0.0.1:$query"]
 END
 
 $prometheus = fork // die "fork: $!\n";
@@ -334,6 +350,8 @@ shown('Hosts that are not connected',
 shown('Hosts that are connected', sub { $_->{metric}{target} eq 'bastion' });
 shown('Hosts that log in most often',
     sub { $_->{metric}{target} eq 'bastion' && $_->{value}[1] >= 8 });
+shown('Credentials are valid for',
+    sub { $_->{metric}{remote} eq 'managed' && $_->{value}[1] > 3000 });
 shown('Targets that are not reached',
     sub { $_->{metric}{target} eq "127.0.0.1:$dead" && $_->{value}[1] == 1 });
 
