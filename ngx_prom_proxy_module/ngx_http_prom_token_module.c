@@ -36,11 +36,11 @@ static char *ngx_http_prom_token_content(ngx_conf_t *cf,
 
 
 static ngx_conf_bitmask_t  ngx_http_prom_token_apis[] = {
-    { ngx_string("query"), NGX_CONF_BITMASK_SET|NGX_PROM_TOKEN_API_QUERY },
-    { ngx_string("write"), NGX_CONF_BITMASK_SET|NGX_PROM_TOKEN_API_WRITE },
-    { ngx_string("admin"), NGX_CONF_BITMASK_SET|NGX_PROM_TOKEN_API_ADMIN },
-    { ngx_string("all"), NGX_CONF_BITMASK_SET|NGX_PROM_TOKEN_API_ALL },
-    { ngx_string("off"), NGX_CONF_BITMASK_SET|NGX_HTTP_PROM_TOKEN_API_OFF },
+    { ngx_string("query"), NGX_PROM_TOKEN_API_QUERY },
+    { ngx_string("write"), NGX_PROM_TOKEN_API_WRITE },
+    { ngx_string("admin"), NGX_PROM_TOKEN_API_ADMIN },
+    { ngx_string("all"), NGX_PROM_TOKEN_API_ALL },
+    { ngx_string("off"), NGX_HTTP_PROM_TOKEN_API_OFF },
     { ngx_null_string, 0 }
 };
 

@@ -35,12 +35,13 @@ END
     return <<"END";
     location $path {
         $common
-        error_page 400 403 404 413 414 500 502 503 504 \@query_error;
+        error_page 400 /query_error;
+        error_page 403 404 413 414 500 502 503 504 \@query_error;
         $retry
     }
     location $again {
         $common
-        error_page 400 403 404 413 414 500 502 503 504 \@query_error;
+        error_page 403 404 413 414 500 502 503 504 \@query_error;
     }
 END
 }
@@ -84,12 +85,18 @@ server {
     proxy_set_header traceparent \$http_traceparent;
     proxy_ssl_server_name on;
     proxy_ssl_name \$prom_proxy_host;
+    error_page 403 404 405 413 414 \@query_error;
+    error_page 400 /query_error;
     $o{server}
     $locations
     location = /-/ready {
         prom_token_ready;
     }
     location \@query_error {
+        internal;
+        prom_token_error;
+    }
+    location = /query_error {
         internal;
         prom_token_error;
     }

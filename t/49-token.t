@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# t/80-token.t: a request through the query proxy carries the remote's
+# t/49-token.t: a request through the query proxy carries the remote's
 # credential, and nothing of its caller's
 
 use warnings;
