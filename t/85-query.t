@@ -28,6 +28,12 @@ my $remote = Backend->new(answer => sub {
     my ($s, $request) = @_;
 
     sleep 3 if $request =~ m{^GET \S*slow};
+
+    if ($request =~ /^GET \S*again.*^Authorization: Bearer token-1\r$/ms) {
+        print $s "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+        return 1;
+    }
+
     print $s "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         . "Content-Length: 20\r\n\r\n{\"status\":\"success\"}";
 
@@ -165,6 +171,12 @@ ok($proxy->logged(qr{ 127\.0\.0\.1\ "GET\ /api/v1/query\?query=up\ HTTP/1\.1"
     \ 200\ 20\ "remote"\ "127\.0\.0\.1:\d+"\ [\d.]+$}mx, 10),
     'a query has a line in the log') or diag $proxy->logs;
 
+$remote->arrived;
+is(request($port, path => '/api/v1/query?query=again')->{status}, 200,
+    'a token that the remote refuses is fetched anew');
+is(scalar(grep { /^Authorization: Bearer token-[12]\r$/m } $remote->arrived),
+    2, 'and the query is asked once more');
+
 
 # the keeper comes and goes
 
@@ -183,8 +195,20 @@ while (time < $end) {
 
 is_deeply([ keys %status ], [ 200 ], 'queries go on without it');
 ok($again && $again != $keeper, 'it is started again');
-ok($endpoint->await('/token', 2) >= 2, 'and fetches its own token');
+ok($endpoint->await('/token', 3) >= 3, 'and fetches its own token');
 ok(answers($port, '/-/ready', 200), 'which workers hear of');
+
+
+# nginx comes and goes, with the workers that it leaves
+
+my @workers = $proxy->pids(qr/^nginx: worker/);
+ok($proxy->kill('KILL', $proxy->pids(qr/^nginx: master/)), 'nginx is killed');
+ok(await(30, sub {
+    my %now = map { ($_ => 1) } $proxy->pids(qr/^nginx: worker/);
+    %now && !grep { $now{$_} } @workers;
+}), 'its workers go, too');
+ok(answers($port, '/-/ready', 200), 'it is started again, and is told the'
+    . ' token');
 
 
 # the end waits for what is under way
