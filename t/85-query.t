@@ -177,6 +177,14 @@ is(request($port, path => '/api/v1/query?query=again')->{status}, 200,
 is(scalar(grep { /^Authorization: Bearer token-[12]\r$/m } $remote->arrived),
     2, 'and the query is asked once more');
 
+my $metrics = request($port, path => '/metrics')->{body};
+
+like($metrics, qr/^monitoring_proxy_query_requests_total\{remote="remote",
+    code="200"\}\ 2$/mx, 'metrics count queries');
+like($metrics, qr/^monitoring_proxy_query_token_refreshes_total
+    \{remote="remote"\}\ 2$/mx, 'and fetched tokens');
+unlike($metrics, qr/\Q$secret\E|token-\d/, 'and show none');
+
 
 # the keeper comes and goes
 

@@ -15,10 +15,11 @@ begin() {
         exit 1
     fi
 
-    # the image's is for any user that it is started as
+    # the image's is for any user that it is started as; a mounted one may be
+    # somebody's who isn't root
 
     if [ "$(id -u)" -eq 0 ]; then
-        chmod 755 /run
+        chmod 755 /run 2> /dev/null || :
     fi
 
     if s6-svok "$state/service/nginx" 2> /dev/null; then
