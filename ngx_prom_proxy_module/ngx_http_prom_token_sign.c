@@ -52,6 +52,14 @@ ngx_http_prom_token_sign(ngx_http_request_t *r,
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_prom_token_module);
     credential = ctx->credential;
 
+    if (tlcf->remote == NULL) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "requests are signed for the host of a "
+                      "\"prom_token_remote\", which the location of "
+                      "\"prom_token %V\" hasn't", &ctx->token->name);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     rc = ngx_http_prom_token_payload(r, payload);
 
     if (rc != NGX_OK) {

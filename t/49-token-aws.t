@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# t/83-token-aws.t: requests to AWS are signed so that what arrives verifies,
+# t/49-token-aws.t: requests to AWS are signed so that what arrives verifies,
 # with the credentials that the keeper has said last
 
 use warnings;
@@ -68,7 +68,9 @@ $nginx->configure(
         . join('', map {
             remote_location($_, path => "/$_/", url => $url,
                 remote => "prefix=/$_")
-        } qw(get post)),
+        } qw(get post))
+        . "location /own/ { prom_token plain; prom_token_api off; "
+        . "proxy_pass $url; }",
         body => '100k'),
 )->start;
 
@@ -206,6 +208,14 @@ for ([ 'GET', 'get', '?query=a+b' ], [ 'POST', 'post', '', 'query=up' ]) {
     is(sigv4_mistake($arrived[1] // '', %second), undef,
         '... and the second, with newer credentials');
 }
+
+# without a host to sign for
+
+is(request($port, path => '/own/api/v1/query')->{status}, 500,
+    'a proxy_pass of its own');
+is(scalar $remote->arrived, 0, '... is no remote that can be signed for');
+like($nginx->log, qr/location of "prom_token plain" hasn't/,
+    '... which is told');
 
 unlike($nginx->log, qr/\Q$_\E/, 'no secret in the log, which is for debug')
     for $first{secret}, $second{secret};

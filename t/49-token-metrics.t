@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# t/84-token-metrics.t: the page of metrics has what remotes were asked, and how
+# t/49-token-metrics.t: the page of metrics has what remotes were asked, and how
 # long their credentials are good for, in an nginx without targets, too
 
 use warnings;
