@@ -406,7 +406,7 @@ ngx_http_prom_token_trust(ngx_conf_t *cf, ngx_http_prom_token_remote_t *remote,
     if (off) {
         ngx_memcpy(p, "off", sizeof("off") - 1);
 
-    } else {
+    } else if (ca->len) {
         ngx_memcpy(p, ca->data, ca->len);
     }
 
@@ -427,7 +427,8 @@ ngx_http_prom_token_trust(ngx_conf_t *cf, ngx_http_prom_token_remote_t *remote,
     for (i = 0; i < tmcf->stores.nelts; i++) {
 
         if (store[i].file.len == ca->len
-            && ngx_strncmp(store[i].file.data, ca->data, ca->len) == 0)
+            && (ca->len == 0
+                || ngx_strncmp(store[i].file.data, ca->data, ca->len) == 0))
         {
             verify->store = store[i].store;
             return NGX_CONF_OK;
