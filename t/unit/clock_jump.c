@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <time.h>
 
 
@@ -48,6 +49,21 @@ time(time_t *now)
     }
 
     return ts.tv_sec;
+}
+
+
+int
+gettimeofday(struct timeval *restrict tv, void *restrict zone)
+{
+    struct timespec  ts;
+
+    (void) zone;
+    (void) clock_gettime(CLOCK_REALTIME, &ts);
+
+    tv->tv_sec = ts.tv_sec;
+    tv->tv_usec = ts.tv_nsec / 1000;
+
+    return 0;
 }
 
 
