@@ -138,7 +138,7 @@ ngx_http_prom_token_remote(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    ngx_str_null(&ca);
+    ngx_str_set(&ca, "");
     off = 0;
 
     for (i = 2; i < cf->args->nelts; i++) {

@@ -3,7 +3,8 @@
 # t/01-fuzz.t: nothing that a targets file, a hosts file, a certificate, a
 # pushed response, a file of tokens or users, an allow-list, a scrape that a
 # client is handed, a request for a tunnel or one that is signed, what a token
-# endpoint answers or a file of remotes may hold upsets what reads it
+# endpoint answers, a file of remotes, a line of the keeper or the path of a
+# query may hold upsets what reads it
 #
 # MP_FUZZ_SECONDS is how long it tries each for, 20 if not set. What it finds is
 # printed in base64: decode that into a file, and run the fuzzer on it.
@@ -27,7 +28,7 @@ my $dir = File::Temp->newdir;
 plan skip_all => 'clang is not installed'
     if !grep { -x "$_/clang" } split /:/, $ENV{PATH};
 
-plan tests => 36;
+plan tests => 42;
 
 
 # Runs a command; what it says is printed only if it fails.
@@ -148,4 +149,12 @@ SKIP: {
         "-I$FindBin::Bin/../targets", @targets, "$common/str.c",
         "$FindBin::Bin/../targets/text.c",
         map { "$token/$_.c" } qw(remote remotes settings value));
+}
+
+SKIP: {
+    fuzzes('keeper', 'corpus-keeper', "$grammar/ngx_prom_token_line.c");
+}
+
+SKIP: {
+    fuzzes('api', 'corpus-api', "$grammar/ngx_prom_token_api.c");
 }

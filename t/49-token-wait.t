@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# t/49-token-wait.t: requests wait for a credential, at most as long as they
-# should; and workers keep what the keeper has told them, whatever becomes of it
+# t/49-token-wait.t: requests wait for a credential, as long as they should; and
+# workers keep what the keeper has told them, whatever becomes of it
 
 use warnings;
 use strict;
