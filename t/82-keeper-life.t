@@ -144,8 +144,12 @@ passes('who asks for what there is not is no trouble');
 is(scalar $endpoint->requests('/forced'), 2,
     'one that was replaced already is not fetched anew');
 
-my ($line) = $worker->seen =~ /.*^token forced (\d+)/ms;
-$worker->fresh('forced', $line);
+my ($version) = $worker->seen =~ /.*^token forced (\d+)/ms;
+$worker->fresh('forced', $version);
+my $same = $worker->credential('forced');
+is($same->{value}, 'Bearer token-2',
+    'one that is refused again within 10 s is all that there is');
+cmp_ok($same->{version}, '>', $version, 'for which nobody waits in vain');
 
 write_to("$dir/bearer", "bearer-2\n");
 ok($keeper->logged(qr/msg="the credential can be read again" remote=bearer$/m),

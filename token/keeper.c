@@ -676,16 +676,22 @@ keeper_line(str_t line)
 }
 
 
+/* a worker waits for another version: if none is fetched, for the same again */
+
 static void
 keeper_force(keeper_t *k)
 {
     int64_t  now;
 
+    if (!k->valid || k->fetching) {
+        return;
+    }
+
     now = fetch_now();
 
-    if (!k->valid || k->fetching || k->throttled
-        || (k->forced && now - k->forced < KEEPER_FORCED))
-    {
+    if (k->throttled || (k->forced && now - k->forced < KEEPER_FORCED)) {
+        k->version = ++keeper_version;
+        keeper_tell(k, 1);
         return;
     }
 

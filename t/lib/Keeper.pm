@@ -54,14 +54,14 @@ sub await {
 
 
 # The lines of the file of remotes. Options in front, in a hash: dir (that of
-# another one), level, env.
+# another one), socket (its name there), level, env.
 
 sub new {
     my ($class, @lines) = @_;
 
     my $o = ref $lines[0] ? shift @lines : {};
     my $dir = $o->{dir} // File::Temp->newdir('mp-keeper-XXXXXX', TMPDIR => 1);
-    my $self = bless { dir => $dir, log => "$dir/log", o => $o }, $class;
+    my $self = bless { dir => $dir, log => "$dir/keeper.log", o => $o }, $class;
 
     write_to("$dir/remotes", join '', map { "$_\n" } @lines) if @lines;
     $self->start;
@@ -93,7 +93,7 @@ sub start {
 
 sub dir { $_[0]{dir} }
 sub pid { $_[0]{pid} }
-sub socket { "$_[0]{dir}/socket" }
+sub socket { "$_[0]{dir}/" . ($_[0]{o}{socket} // 'socket') }
 
 
 sub log {
