@@ -676,7 +676,7 @@ keeper_line(str_t line)
 }
 
 
-/* a worker waits for another version: if none is fetched, for the same again */
+/* whoever asks waits for another version: if none is fetched, for the same */
 
 static void
 keeper_force(keeper_t *k)
