@@ -245,7 +245,8 @@ $proxy->remove;
     write_file("$dir/remotes", "a $url/base bearer-file"
         . " file=/etc/monitoring/token\nb $url none port=$ports[1]\n");
 
-    $proxy = start([ '-v', "$dir:/etc/monitoring:ro" ], '--port', $ports[0]);
+    $proxy = start([ @Proxy::confined, '-v', "$dir:/etc/monitoring:ro" ],
+        '--port', $ports[0]);
 
     ok(answers($ports[0], '/-/ready', 200), 'a file of remotes')
         or diag $proxy->logs;
@@ -285,6 +286,52 @@ $proxy->remove;
     ok(answers($ports[0], '/-/ready', 200), 'it starts again')
         or diag $proxy->logs;
     $proxy->remove;
+}
+
+
+# a real Prometheus that wants a password, asked by promtool without one
+
+{
+    my $dir = directory();
+    my ($to, $listen) = (free_port(), free_port());
+
+    write_file("$dir/prometheus.yml", "global: {}\n");
+    write_file("$dir/web.yml", "basic_auth_users:\n  prom: "
+        . crypt('word', '$2b$05$abcdefghijklmnopqrstuu') . "\n");
+    write_file("$dir/basic", "prom:word\n");
+
+    my $prometheus = Container->run(image => test_image(),
+        options => [ '--network', 'host', '-v', "$dir:/etc/test:ro" ],
+        command => [ 'prometheus', '--config.file=/etc/test/prometheus.yml',
+            '--web.config.file=/etc/test/web.yml', '--storage.tsdb.path=/tmp',
+            "--web.listen-address=127.0.0.1:$to" ]);
+
+    $proxy = start([ '--user', 1000, @confined, '-v', "$dir:/etc/test:ro" ],
+        '--prometheus-url', "http://127.0.0.1:$to", '--auth', 'basic-file',
+        '--file', '/etc/test/basic', '--port', $listen);
+
+    ok(answers($listen, '/api/v1/status/buildinfo', 200),
+        'a real Prometheus answers') or diag $proxy->logs;
+    is(request($to, path => '/api/v1/labels')->{status}, 401,
+        'which wants a password');
+
+    for (['instant', 'vector(1)', qr/^\{\} => 1 @/m],
+        ['range', '--start=1', '--end=60', '--step=15s', 'vector(2)',
+            qr/^2 @\[1\]$/m],
+        ['series', '--match=up', qr/\A\z/], ['labels', 'job', qr/\A\z/])
+    {
+        my ($what, @args) = @$_;
+        my $expected = pop @args;
+        my @options = grep { /^--/ } @args;
+        my $r = command('promtool', 'query', $what, @options,
+            "http://127.0.0.1:$listen", grep { !/^--/ } @args);
+
+        is($r->{status}, 0, "promtool query $what");
+        like($r->{out}, $expected, "$what: the answer") or diag $r->{out};
+    }
+
+    $proxy->remove;
+    $prometheus->remove;
 }
 
 
@@ -342,7 +389,7 @@ $proxy->remove;
         MONITORING_PROXY_QUERY_CLIENT_ID => 'proxy',
         MONITORING_PROXY_QUERY_CLIENT_SECRET => $secret,
         AWS_SECRET_ACCESS_KEY => $secret },
-        options => [ '--read-only', '--tmpfs', '/run' ]);
+        options => [ @Proxy::confined ]);
     my @to = (9090, host => $beside->address);
 
     is(request(@to, path => '/-/healthy')->{status}, 200,
