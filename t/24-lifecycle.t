@@ -1,13 +1,14 @@
 #!/usr/bin/perl
 
-# t/24-lifecycle.t: what dies comes back, what can't ends the container, and
-# SIGTERM lets scrapes finish
+# t/24-lifecycle.t: what dies comes back, what can't ends the container, SIGTERM
+# lets scrapes finish, and a reload lets tunnels live on
 
 use warnings;
 use strict;
 
 use FindBin;
 use IO::Select;
+use IPC::Open2;
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(time);
@@ -25,6 +26,9 @@ my $size = 200_000;
 # there, /endless never ends
 
 my $go_on = directory() . '/go-on';
+my $through;
+
+END { kill 'KILL', $through if $through }
 
 my $exporter = Backend->new(answer => sub {
     my ($s, $request) = @_;
@@ -93,6 +97,41 @@ sub stopping {
 
     return $pid;
 }
+
+
+# What it has said when that ends as wanted, or the time is up.
+
+sub hears {
+    my ($s, $wanted, $seconds) = @_;
+
+    my $text = '';
+    my $end = time + $seconds;
+
+    while ($text !~ $wanted && time < $end) {
+        next unless IO::Select->new($s)->can_read(1);
+        sysread $s, $text, 65536, length $text or last;
+    }
+
+    return $text;
+}
+
+
+# a forward proxy that is reloaded at once, with a tunnel up; the rest of this
+# takes longer than a scrape has when the container stops
+
+my $bastion = Proxy->start(targets => $targets, env => {
+    MONITORING_PROXY_FORWARD_ALLOW => '127.0.0.1:20001',
+    MONITORING_PROXY_FORWARD_VERIFY => 'off' });
+$bastion->tunnel(20001, $exporter->port) or diag $bastion->logs;
+
+$through = open2(my $from, my $to, 'exec openssl s_client -quiet -connect '
+    . $bastion->address . ':4445 2>/dev/null');
+$to->autoflush;
+print $to "CONNECT 127.0.0.1:20001 HTTP/1.1\r\nHost: 127.0.0.1:20001\r\n\r\n";
+like(hears($from, qr/\r\n\r\n/, 60), qr/^HTTP\/1\.1 200 /, 'a tunnel is up');
+
+my $reloaded = time;
+is($bastion->exec('nginx', '-s', 'reload')->{status}, 0, 'nginx is reloaded');
 
 
 # what dies comes back
@@ -190,6 +229,16 @@ ok($proxy->tunnel(20001, $exporter->port) && scraped($proxy),
     'and does its job');
 
 
+# the tunnel, long after the reload
+
+await(60, sub { time - $reloaded > 28 });
+print $to "GET /fast HTTP/1.1\r\nHost: 127.0.0.1:20001\r\n\r\n";
+like(hears($from, qr/x{1000}/, 60), qr/^HTTP\/1\.1 200 /,
+    'a reload lets a tunnel live on');
+
+my $closed = stopping($bastion, 30);
+
+
 # crash loops; the files are those of the container, so it is its last act
 
 my %crash = (
@@ -241,5 +290,12 @@ $r = Proxy->refused(targets => "bad\n" x 30);
 is(scalar(() = $r->{out} =~ m{/etc/monitoring/targets:\d+:\d+: }g), 20,
     'of thirty mistakes, twenty are told');
 like($r->{out}, qr/\b10 more\b/, 'and the rest counted');
+
+
+# the tunnel, which nobody closes
+
+is($bastion->ended(60), 0, 'a tunnel that is up: the container ends with 0');
+waitpid $closed, 0;
+
 
 done_testing();
