@@ -29,7 +29,8 @@ sub new {
     my ($class) = @_;
 
     my $dir = directory();
-    my $self = bless { dir => $dir, port => free_port(), pids => [] }, $class;
+    my $self = bless { dir => $dir, port => free_port(), plain => free_port(),
+        pids => [] }, $class;
     push @running, $self;
 
     authority($dir, 'ca');
@@ -146,13 +147,14 @@ http {
             proxy_pass_request_body off;
             proxy_set_header Content-Length "";
         }
-        location /cheap/ {
-            if (\$http_authorization !~ ^Bearer.token-) {
-                return 401;
-            }
-            default_type application/json;
-            return 200 '{"status":"success"}';
+    }
+    server {
+        listen 127.0.0.1:$self->{plain} backlog=2048;
+        default_type application/json;
+        if (\$http_authorization !~ ^Bearer.token-) {
+            return 401;
         }
+        return 200 '{"status":"success"}';
     }
 }
 END
@@ -183,6 +185,10 @@ sub start {
 
 sub ca { "$_[0]{dir}/ca.crt" }
 sub url { "https://127.0.0.1:$_[0]{port}" . ($_[1] // '') }
+
+# another one, without TLS and Prometheus, that many may ask at once
+
+sub plain { "http://127.0.0.1:$_[0]{plain}" }
 
 # the port where Prometheus itself is, without any check
 
