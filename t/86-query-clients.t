@@ -246,8 +246,9 @@ my @changing = grep { /admin|write|otlp|-\/|^DELETE|graph|^POST \S*rules/ }
 is("@changing", '', 'and the remote has heard nothing of it');
 
 
-# nginx's workers, but those that only end what they have begun
+# the keeper, and nginx's workers but those that only end what they have begun
 
+my $keepers = qr/^monitoring-proxy-token keep /;
 my $workers = qr/^nginx: worker process\b(?! is)/;
 
 
@@ -344,11 +345,10 @@ unharmed('nginx reads its configuration again', sub {
 });
 
 unharmed('the keeper is killed', sub {
-    my $keeper = qr/^monitoring-proxy-token keep /;
-    my ($old) = $proxy->pids($keeper);
+    my ($old) = $proxy->pids($keepers);
     my $fetched = fetched();
     $proxy->kill('KILL', $old);
-    await(60, sub { fetched() > $fetched + 1 && $proxy->pids($keeper) });
+    await(60, sub { fetched() > $fetched + 1 && $proxy->pids($keepers) });
 });
 
 # who asks it at that moment may see the connection end, and nothing else
@@ -365,36 +365,72 @@ cmp_ok(scalar @$failed, '<=', 4, 'a worker of nginx is killed: at most what it'
 is("@$wrong", '', '... and none is answered otherwise');
 
 
-# a thousand callers before the first token: one fetch
+# So many callers before the first token, which is given only after the sub:
+# returns how they were answered, and how often a token was asked for.
 
-my $go = "$dir/go";
-my $slow = Backend->new(answer => sub {
-    my ($s) = @_;
+sub cold {
+    my ($callers, $sub) = @_;
 
-    await(30, sub { -e $go });
-    print $s "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-        . "Content-Length: 45\r\n\r\n"
-        . '{"access_token":"token-cold","expires_in":60}';
+    my $go = directory() . '/go';
+    my $slow = Backend->new(answer => sub {
+        my ($s) = @_;
 
-    return 0;
-});
+        await(30, sub { -e $go });
+        print $s "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+            . "Content-Length: 45\r\n\r\n"
+            . '{"access_token":"token-cold","expires_in":60}';
 
-my ($cold, $cold_port) = proxy($remote->plain,
-    'http://127.0.0.1:' . $slow->port . '/token');
+        return 0;
+    });
 
-ok(answers($cold_port, '/-/healthy', 200), 'a proxy without a token');
-is(request($cold_port, path => '/-/ready')->{status}, 503, '... says so');
+    ($proxy, $port) = proxy($remote->plain, 'http://127.0.0.1:' . $slow->port . '/token');
 
-my @callers = map { connection($cold_port) } 1 .. 1000;
-send_request($_, path => '/api/v1/query?query=up') for @callers;
-write_file($go, '');
+    ok(answers($port, '/-/healthy', 200), 'a proxy without a token')
+        or diag $proxy->logs;
+    is(request($port, path => '/-/ready')->{status}, 503, '... says so');
 
-my %status;
-$status{ read_response($_)->{status} }++ for @callers;
+    my @pids = map { ($proxy->pids($_))[0] } qr/^nginx: master/, $keepers;
+    my @callers = map { connection($port) } 1 .. $callers;
+    send_request($_, path => '/api/v1/query?query=up') for @callers;
 
-is_deeply(\%status, { 200 => 1000 },
+    $sub->(@pids);
+    write_file($go, '');
+
+    my %status;
+    $status{ read_response($_)->{status} }++ for @callers;
+    my $fetches = $slow->requests;
+
+    diag $proxy->logs if keys %status > 1;
+    $proxy->remove;
+    $slow->stop;
+
+    return (\%status, $fetches);
+}
+
+$proxy->remove;
+
+my ($status, $fetches) = cold(1000, sub { });
+
+is_deeply($status, { 200 => 1000 },
     'a thousand callers wait for it, and are answered')
-    or diag explain(\%status), $cold->logs;
-is(scalar(my @fetches = $slow->requests), 1, '... by one fetch');
+    or diag explain($status);
+is($fetches, 1, '... by one fetch');
+
+($status) = cold(50, sub {
+    my ($nginx) = @_;
+    $proxy->kill('HUP', $nginx);
+    ok($proxy->logged(qr/gracefully shutting down/), 'nginx is reloaded');
+});
+is_deeply($status, { 200 => 50 }, '... and who waits is answered')
+    or diag explain($status);
+
+($status, $fetches) = cold(50, sub {
+    my (undef, $keeper) = @_;
+    $proxy->kill('KILL', $keeper);
+});
+is_deeply($status, { 200 => 50 },
+    'the keeper is killed while it fetches, and who waits is answered')
+    or diag explain($status);
+is($fetches, 2, '... by the next one');
 
 done_testing();
