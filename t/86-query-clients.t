@@ -383,7 +383,8 @@ sub cold {
         return 0;
     });
 
-    ($proxy, $port) = proxy($remote->plain, 'http://127.0.0.1:' . $slow->port . '/token');
+    ($proxy, $port) = proxy($remote->plain,
+        'http://127.0.0.1:' . $slow->port . '/token');
 
     ok(answers($port, '/-/healthy', 200), 'a proxy without a token')
         or diag $proxy->logs;

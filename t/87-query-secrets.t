@@ -33,8 +33,8 @@ my $dir = directory();
 write_file("$dir/$_", "$secret{$_}\n") for grep { $_ ne 'flag' } keys %secret;
 write_file("$dir/user", "somebody:$secret{user}\n");
 
-# one that gives a token, and those that give away what they got, in the forms in
-# which it was sent
+# one that gives a token, and those that give away what they got, in the forms
+# in which it was sent
 
 sub encoded { $_[0] =~ s/([^A-Za-z0-9._~-])/sprintf '%%%02X', ord $1/ger }
 sub basic { encode_base64('me:' . encoded($_[0]), '') }
