@@ -161,10 +161,7 @@ char *ngx_http_prom_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_prom_token_remote(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/*
- * ngx_http_prom_token_keeper.c: the connection of this process to the keeper.
- * Starting what was started does nothing.
- */
+/* ngx_http_prom_token_keeper.c: this process' connection to the keeper */
 
 ngx_http_prom_token_keeper_t *ngx_http_prom_token_keeper_create(
     ngx_conf_t *cf, ngx_addr_t *addr, ngx_http_prom_token_main_conf_t *tmcf);

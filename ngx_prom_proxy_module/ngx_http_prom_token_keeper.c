@@ -31,7 +31,6 @@ struct ngx_http_prom_token_keeper_s {
     u_char                           *last;     /* behind what was read */
     u_char                           *end;
 
-    unsigned                          started:1;
     unsigned                          tried:1;  /* since the last line */
     unsigned                          lost:1;   /* and was told */
 };
@@ -78,11 +77,6 @@ ngx_http_prom_token_keeper_create(ngx_conf_t *cf, ngx_addr_t *addr,
 void
 ngx_http_prom_token_keeper_start(ngx_http_prom_token_keeper_t *keeper)
 {
-    if (keeper->started) {
-        return;
-    }
-
-    keeper->started = 1;
     keeper->since = ngx_current_msec;
 
     keeper->event.handler = ngx_http_prom_token_keeper_dial;
@@ -102,10 +96,6 @@ ngx_http_prom_token_keeper_stop(ngx_http_prom_token_keeper_t *keeper)
     }
 
     ngx_http_prom_token_keeper_close(keeper);
-
-    /* nobody is to start it again */
-
-    keeper->started = 1;
 }
 
 

@@ -27,14 +27,6 @@ ngx_int_t
 ngx_http_prom_token_wait(ngx_http_request_t *r,
     ngx_http_prom_token_ctx_t *ctx)
 {
-    ngx_http_prom_token_main_conf_t  *tmcf;
-
-    tmcf = ngx_http_get_module_main_conf(r, ngx_http_prom_token_module);
-
-    /* without a master, nobody has told a new configuration to start it */
-
-    ngx_http_prom_token_keeper_start(tmcf->keeper);
-
     return ctx->again ? ngx_http_prom_token_newer(r, ctx)
                       : ngx_http_prom_token_first(r, ctx);
 }

@@ -105,6 +105,17 @@ $teller->say('token three 1 0 Bearer three');
 is(read_response($_)->{body}, 'Bearer three', 'others have left meanwhile')
     for @all[10 .. 19];
 
+my $posted = connection($port);
+send_request($posted, keepalive => 1, raw => 'POST ' . path('aws')
+    . " HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nqu");
+sleep 0.2;
+send_request($posted, raw => 'ery=up');
+sleep 0.2;
+$teller->say('token aws 1 0 Bearer posted');
+is(read_response($posted)->{body}, 'Bearer posted',
+    'a body that has come meanwhile');
+close $posted;
+
 like(request($port, path => '/-/ready')->{body},
     qr/^four: no token: none was fetched yet$/m, 'not ready');
 $r = request($port, path => '/-/ready');
@@ -219,6 +230,20 @@ $teller->raw('token four 301 0 Bearer ' . 'y' x 40_000 . "\n");
 $teller->raw(join '', map { "stats nobody $_ 2 3 4 5 6 7 8\n" } 1 .. 20_000);
 $teller->raw("token four 302 0 Bearer after\n");
 ok(everywhere('Bearer after', 'four'), 'a flood of lines');
+
+
+# without a master
+
+my $single = Nginx->new;
+my $other = Teller->new($single->dir . '/keeper.socket');
+my $at = free_port();
+$other->say('token one 1 0 Bearer single');
+$single->configure(targets => '', main => 'master_process off;',
+    http => query_http("127.0.0.1:$at", remote_location('one',
+        url => 'http://127.0.0.1:' . $remote->port)))->start;
+is(request($at, path => '/api/v1/query')->{body}, 'Bearer single',
+    'without a master');
+$single->finish;
 
 
 # nothing of it is told
