@@ -75,6 +75,9 @@ is(mistake($port, \%keys, '/api/v1/query_range', method => 'POST',
 is(request($port, path => '/api/v1/query', method => 'POST',
     body => 'x' x (1024 * 1024 + 1))->{status}, 413,
     'one of more than 1 MB is not taken');
+is(request($port, raw => "POST /api/v1/query HTTP/1.1\r\nHost: proxy\r\n"
+    . "Transfer-Encoding: chunked\r\n\r\n100001\r\n" . 'x' x 0x100001)->{status},
+    413, '... nor is its end waited for, if it doesn\'t tell its length');
 is(scalar $remote->arrived, 0, '... and not sent on');
 
 unlike($proxy->logs, qr/\Q$_\E/, 'no log has a secret')

@@ -148,6 +148,12 @@ conf_location(buffer_t *out, const remote_t *remote)
 
     buffer_text(out, ";\n");
 
+    /* it is held to be signed, where one of an unknown length has no end */
+
+    if (remote->auth == AUTH_AWS) {
+        buffer_text(out, "        client_max_body_size  1m;\n");
+    }
+
     if (remote->value[SETTING_CERT]) {
         buffer_format(out, "        proxy_ssl_certificate      %s;\n"
                       "        proxy_ssl_certificate_key  %s;\n",
