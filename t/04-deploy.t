@@ -224,6 +224,37 @@ like($compose->{services}{$name}{volumes}[0],
     qr/:\Q$environment->{AZURE_CLIENT_SECRET_FILE}\E:ro$/,
     'compose: the secret is where it is looked for');
 
+# each with all that the proxy needs: what it makes of these variables, and what
+# it finds wrong
+
+sub prepared {
+    my (%env) = @_;
+
+    my $dir = File::Temp->newdir;
+    my $set = join ' ', map { "$_='$env{$_}'" } keys %env;
+    my $said = `env -i $set '@{[Keeper::program()]}' prepare $dir/made 2>&1`
+        =~ s/\Q$dir\E//gr;
+
+    open my $fh, '<', "$dir/made/remotes" or return $said;
+    return join '', <$fh>;
+}
+
+my $token = File::Temp->new;
+print $token "token\n";
+close $token;
+
+like(prepared(MONITORING_PROXY_QUERY_URL => $flags{'--prometheus-url'},
+    AZURE_CLIENT_ID => 'client', AZURE_TENANT_ID => 'tenant',
+    AZURE_AUTHORITY_HOST => 'https://login.microsoftonline.com/',
+    AZURE_FEDERATED_TOKEN_FILE => $token), qr/federated_token_file=/,
+    'Kubernetes: nothing is missing beside what AKS sets');
+like(prepared(map({ $_ => /_FILE$/ ? $token : /_URL$/ ? 'https://x' : 'x' }
+    keys %$environment)), qr/client_secret_file=/,
+    'compose: nothing is missing');
+like(prepared(MONITORING_PROXY_QUERY_URL => 'https://x',
+    AZURE_CLIENT_SECRET_FILE => $token), qr/AZURE_TENANT_ID/,
+    'and would be told');
+
 my ($source) = documents('compose/query/datasource.yml');
 is($source->{datasources}[0]{url}, "http://$name:$default",
     'compose: Grafana asks the proxy');

@@ -145,6 +145,7 @@ ok(index($asked, $_) >= 0, 'an endpoint gets a secret')
 
 like($log, qr/level=DEBUG/, 'the log has all there is');
 like($log, qr/AADSTS7000215: wrong/, '... and what endpoints find wrong');
+like($log, qr/wrong: x{200}/, '... up to where it is cut');
 unlike($said, qr/AADSTS/, 'which callers are not told');
 like($said, qr/ 503 .*answered 400/s, '... but that it is');
 like($said, qr{^HTTP/1.1 $_ }m, "callers have got $_")
