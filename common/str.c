@@ -119,6 +119,21 @@ str_number(str_t s, long max)
 }
 
 
+size_t
+buffer_size(const buffer_t *b, size_t len)
+{
+    size_t  size;
+
+    size = b->size ? b->size : 256;
+
+    while (size - b->len <= len) {
+        size *= 2;
+    }
+
+    return size;
+}
+
+
 void
 buffer_add(buffer_t *b, const void *data, size_t len)
 {
@@ -225,14 +240,10 @@ buffer_room(buffer_t *b, size_t len)
     char    *start;
     size_t   size;
 
-    if (b->size > b->len && b->size - b->len > len) {
+    size = buffer_size(b, len);
+
+    if (size == b->size) {
         return 0;
-    }
-
-    size = b->size ? b->size * 2 : 256;
-
-    while (size - b->len <= len) {
-        size *= 2;
     }
 
     start = realloc(b->start, size);

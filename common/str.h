@@ -48,6 +48,10 @@ int str_is_visible(str_t s);                         /* ASCII, no space */
 
 long str_number(str_t s, long max);
 
+/* the size it needs to append so much: that it has, if this is enough */
+
+size_t buffer_size(const buffer_t *b, size_t len);
+
 /*
  * What these append is lost once there is no memory, which buffer->failed
  * then says.

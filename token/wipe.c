@@ -110,14 +110,10 @@ wipe_room(buffer_t *b, size_t len)
     char    *start;
     size_t   size;
 
-    if (b->size > b->len && b->size - b->len > len) {
+    size = buffer_size(b, len);
+
+    if (size == b->size) {
         return 0;
-    }
-
-    size = b->size ? b->size * 2 : 256;
-
-    while (size - b->len <= len) {
-        size *= 2;
     }
 
     start = calloc(1, size);
