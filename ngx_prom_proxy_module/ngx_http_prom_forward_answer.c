@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_prom_page.h"
 #include "ngx_http_prom_forward.h"
 
 
@@ -20,11 +21,10 @@ ngx_int_t
 ngx_http_prom_forward_answer(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *line)
 {
-    u_char       *p;
-    size_t        i;
-    ngx_int_t     rc;
-    ngx_buf_t    *b;
-    ngx_chain_t   out;
+    u_char     *p;
+    size_t      i;
+    ngx_int_t   rc;
+    ngx_buf_t  *b;
 
     rc = ngx_http_discard_request_body(r);
 
@@ -39,7 +39,6 @@ ngx_http_prom_forward_answer(ngx_http_request_t *r, ngx_uint_t status,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    r->headers_out.status = status;
     r->headers_out.status_line.data = p;
     r->headers_out.status_line.len = sizeof("000 ") - 1 + line->len;
 
@@ -52,30 +51,10 @@ ngx_http_prom_forward_answer(ngx_http_request_t *r, ngx_uint_t status,
 
     b->last = ngx_cpymem(b->last, p - line->len, line->len);
     *b->last++ = LF;
-    b->last_buf = 1;
-    b->last_in_chain = 1;
-
-    r->headers_out.content_length_n = line->len + 1;
 
     ngx_str_set(&r->headers_out.content_type, "text/plain; charset=utf-8");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-    r->headers_out.content_type_lowcase = NULL;
 
-    ngx_http_clear_location(r);
-    ngx_http_clear_accept_ranges(r);
-    ngx_http_clear_last_modified(r);
-    ngx_http_clear_etag(r);
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
-    }
-
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
+    return ngx_http_prom_page_answer(r, status, b);
 }
 
 

@@ -50,6 +50,15 @@ u_char *ngx_http_prom_page_room(ngx_http_prom_page_t *page, size_t size);
 void ngx_http_prom_page_wrote(ngx_http_prom_page_t *page, u_char *last);
 
 /*
+ * Answers with what is in b, instead of what the answer would have been.  The
+ * caller has set the type, and the status line if it is one of its own.  What
+ * this returns is a content handler's, or for ngx_http_finalize_request().
+ */
+
+ngx_int_t ngx_http_prom_page_answer(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_buf_t *b);
+
+/*
  * Sends the header and then the page, as a content handler's last call: its
  * value is the handler's.  The caller has set the type and other headers of
  * r->headers_out; the status is 200 unless it is set.

@@ -10,6 +10,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_prom_page.h"
 #include "ngx_http_prom_poll.h"
 
 
@@ -327,12 +328,11 @@ ngx_int_t
 ngx_http_prom_poll_refuse(ngx_http_request_t *r, ngx_uint_t status,
     const char *fmt, ...)
 {
-    u_char       *p;
-    va_list       args;
-    ngx_int_t     rc;
-    ngx_buf_t    *b;
-    ngx_chain_t   out;
-    u_char        line[NGX_HTTP_PROM_POLL_LINE_LEN];
+    u_char     *p;
+    va_list     args;
+    ngx_int_t   rc;
+    ngx_buf_t  *b;
+    u_char      line[NGX_HTTP_PROM_POLL_LINE_LEN];
 
     va_start(args, fmt);
     p = ngx_vslprintf(line, line + NGX_HTTP_PROM_POLL_LINE_LEN - 1, fmt, args);
@@ -349,35 +349,14 @@ ngx_http_prom_poll_refuse(ngx_http_request_t *r, ngx_uint_t status,
         return rc;
     }
 
-    r->headers_out.status = status;
-    r->headers_out.content_length_n = p - line;
-
-    ngx_str_set(&r->headers_out.content_type, "text/plain; charset=utf-8");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-    r->headers_out.content_type_lowcase = NULL;
-
-    ngx_http_clear_location(r);
-    ngx_http_clear_accept_ranges(r);
-    ngx_http_clear_last_modified(r);
-    ngx_http_clear_etag(r);
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
-    }
-
     b = ngx_create_temp_buf(r->pool, p - line);
     if (b == NULL) {
-        return NGX_ERROR;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     b->last = ngx_cpymem(b->last, line, p - line);
-    b->last_buf = 1;
-    b->last_in_chain = 1;
 
-    out.buf = b;
-    out.next = NULL;
+    ngx_str_set(&r->headers_out.content_type, "text/plain; charset=utf-8");
 
-    return ngx_http_output_filter(r, &out);
+    return ngx_http_prom_page_answer(r, status, b);
 }
