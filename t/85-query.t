@@ -162,6 +162,18 @@ is(request($port, path => '/api/v1/write', method => 'POST', body => 'x')
     ->{status}, 403, 'it may only be asked');
 like(request($port, path => '/api/v1/../x')->{body},
     qr/^\{"status":"error",/, 'in the form of Prometheus\' errors');
+
+for my $unread ("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", "nonsense\r\n\r\n",
+    'GET /' . 'a' x 40_000 . " HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\na: " . 'a' x 40_000 . "\r\n\r\n")
+{
+    my $r = request($port, raw => $unread);
+
+    is($r->{status} =~ s/14/00/r . " $r->{body}" =~ s/,"error":.*//sr,
+        '400 {"status":"error","errorType":"bad_data"',
+        'what is no request is answered as by Prometheus\' API');
+}
+
 is(request($port, path => $_->[0])->{status}, $_->[1], $_->[0])
     for ['/-/healthy', 200], ['/metrics', 200], ['/-/ready', 200];
 is($proxy->exec('/usr/lib/monitoring-proxy/healthcheck')->{status}, 0,
