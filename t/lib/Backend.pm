@@ -13,13 +13,7 @@ use IO::Socket::IP;
 use IO::Socket::UNIX;
 use POSIX ();
 
-my @running;
-
-END {
-    my $status = $?;
-    $_->stop for my @all = @running;   # stop() changes @running
-    $? = $status;
-}
+use Running;
 
 
 # Options: answer, a sub that gets the socket and the request's bytes and
@@ -67,7 +61,7 @@ sub new {
         port => $o{path} ? undef : $listen->sockport }, $class;
 
     close $listen;
-    push @running, $self;
+    Running::add($self);
 
     return $self;
 }
@@ -199,7 +193,7 @@ sub stop {
     }
 
     unlink $self->{record};
-    @running = grep { $_ != $self } @running;
+    Running::remove($self);
 }
 
 

@@ -12,14 +12,7 @@ use POSIX ();
 use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime sleep time);
 
 use Http qw(request);
-
-my @running;
-
-END {
-    my $status = $?;
-    $_->stop for my @all = @running;   # stop() changes @running
-    $? = $status;
-}
+use Running;
 
 
 # Options: port.
@@ -44,7 +37,7 @@ sub new {
     my $self = bless { pid => $pid, port => $listen->sockport }, $class;
 
     close $listen;
-    push @running, $self;
+    Running::add($self);
 
     return $self;
 }
@@ -131,7 +124,7 @@ sub stop {
 
     kill 'KILL', $self->{pid};
     waitpid delete $self->{pid}, 0;
-    @running = grep { $_ != $self } @running;
+    Running::remove($self);
 }
 
 
