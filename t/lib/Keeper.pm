@@ -8,35 +8,22 @@ use strict;
 
 use Exporter 'import';
 use File::Temp;
-use FindBin;
 use IO::Socket::UNIX;
-use POSIX qw(:sys_wait_h);
 use Time::HiRes qw(sleep time);
+
+use Program qw(built write_to);
+use parent -norequire, 'Program';
 
 our @EXPORT_OK = qw(await program write_to);
 
-my ($program, @running);
-
-END {
-    my $status = $?;
-    $_->stop for my @all = @running;   # stop() changes @running
-    $? = $status;
-}
+my $program;
 
 $SIG{INT} = $SIG{TERM} = sub { exit 1 };
 $SIG{PIPE} = 'IGNORE';
 
 
 sub program {
-    return $program //= $ENV{MP_TOKEN} // do {
-        my $dir = File::Temp::tempdir('mp-token-XXXXXX', TMPDIR => 1,
-            CLEANUP => 1);
-
-        system('make', '-s', '-C', "$FindBin::Bin/../token", "OUT=$dir") == 0
-            or die "the keeper isn't built\n";
-
-        "$dir/monitoring-proxy-token";
-    };
+    return $program //= $ENV{MP_TOKEN} // built('token');
 }
 
 
@@ -73,37 +60,13 @@ sub new {
 sub start {
     my ($self) = @_;
 
-    my $program = program();
-    my $pid = fork // die "fork: $!\n";
-
-    if ($pid == 0) {
-        $ENV{$_} = $self->{o}{env}{$_} for keys %{ $self->{o}{env} // {} };
-
-        open STDIN, '<', '/dev/null';
-        open STDOUT, '>>', $self->{log};
-        open STDERR, '>&', \*STDOUT;
-        exec $program, 'keep', "$self->{dir}/remotes", $self->socket,
-            $self->{o}{level} // 'debug' or POSIX::_exit(127);
-    }
-
-    $self->{pid} = $pid;
-    push @running, $self;
+    $self->run($self->{o}{env}, program(), 'keep', "$self->{dir}/remotes",
+        $self->socket, $self->{o}{level} // 'debug');
 }
 
 
 sub dir { $_[0]{dir} }
-sub pid { $_[0]{pid} }
 sub socket { "$_[0]{dir}/" . ($_[0]{o}{socket} // 'socket') }
-
-
-sub log {
-    my ($self) = @_;
-
-    open my $fh, '<:raw', $self->{log} or return '';
-    local $/;
-
-    return <$fh> // '';
-}
 
 
 sub logged {
@@ -126,61 +89,7 @@ sub worker {
 }
 
 
-sub signal {
-    my ($self, $signal) = @_;
-
-    kill $signal, $self->{pid} if defined $self->{pid};
-}
-
-
-# Its status, or 128 and the signal, if it ends in time.
-
-sub ended {
-    my ($self, $seconds) = @_;
-
-    my $end = time + $seconds;
-
-    while (defined $self->{pid}) {
-
-        if (waitpid($self->{pid}, WNOHANG) > 0) {
-            delete $self->{pid};
-            @running = grep { $_ != $self } @running;
-            return $self->{status} = $? & 127 ? 128 + ($? & 127) : $? >> 8;
-        }
-
-        return if time >= $end;
-        sleep 0.01;
-    }
-
-    return $self->{status};
-}
-
-
-# SIGTERM, and its status: one that the sanitizers complain about isn't 0.
-
-sub stop {
-    my ($self, $seconds) = @_;
-
-    return $self->{status} if !defined $self->{pid};
-
-    $self->signal('TERM');
-
-    my $status = $self->ended($seconds // 10);
-    return $status if defined $status;
-
-    $self->signal('KILL');
-    return $self->ended(5);
-}
-
-
-sub write_to {
-    my ($file, $text) = @_;
-
-    open my $fh, '>', "$file.new" or die "$file: $!\n";
-    print $fh $text;
-    close $fh or die "$file: $!\n";
-    rename "$file.new", $file or die "$file: $!\n";
-}
+sub stop { $_[0]->SUPER::stop($_[1] // 10) }
 
 
 package Keeper::Worker;
