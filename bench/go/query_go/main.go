@@ -5,9 +5,11 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"flag"
+	"io"
 	"log"
 	"net/http"
 	"net/http/httputil"
@@ -66,5 +68,19 @@ func main() {
 		Transport:  transport,
 	}
 
-	log.Fatal(http.ListenAndServe(*listen, proxy))
+	// A body is read before it is sent on, as this module does: one that streams
+	// has ReverseProxy cut the answer, now and then, that comes early.
+
+	log.Fatal(http.ListenAndServe(*listen, http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			if r.ContentLength > 0 {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					return
+				}
+				r.Body = io.NopCloser(bytes.NewReader(body))
+			}
+
+			proxy.ServeHTTP(w, r)
+		})))
 }
