@@ -16,8 +16,8 @@ use Sides;
 use constant AT_ONCE => 16;
 
 my $quick  = grep { $_ eq '-q' } @ARGV;
-my $rounds = $quick ? 5 : 21;
-my $count  = $quick ? 320 : 640;
+my $rounds = $quick ? 5 : 101;
+my $count  = $quick ? 320 : 128;
 
 my $query = '/api/v1/query';
 my $range = '/api/v1/query_range';
