@@ -6,7 +6,7 @@
 # endpoint answers, a file of remotes, a line of the keeper or the path of a
 # query may hold upsets what reads it
 #
-# MP_FUZZ_SECONDS is how long it tries each for, 20 if not set. What it finds is
+# MP_FUZZ_SECONDS is how long it tries each for, 8 if not set. What it finds is
 # printed in base64: decode that into a file, and run the fuzzer on it.
 
 use warnings;
@@ -22,7 +22,7 @@ my $grammar = "$FindBin::Bin/../ngx_prom_proxy_module";
 my $client = "$FindBin::Bin/../client";
 my $common = "$FindBin::Bin/../common";
 my $token = "$FindBin::Bin/../token";
-my $seconds = $ENV{MP_FUZZ_SECONDS} // 20;
+my $seconds = $ENV{MP_FUZZ_SECONDS} // 8;
 my $dir = File::Temp->newdir;
 
 plan skip_all => 'clang is not installed'
