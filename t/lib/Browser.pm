@@ -13,13 +13,7 @@ use MIME::Base64 qw(decode_base64);
 use POSIX qw(:sys_wait_h);
 use Time::HiRes qw(sleep time);
 
-my @running;
-
-END {
-    my $status = $?;
-    $_->stop for my @all = @running;   # stop() changes @running
-    $? = $status;
-}
+use Running;
 
 
 # what keeps it to itself: nothing is asked for but what a test names
@@ -68,7 +62,7 @@ sub new {
     my $self = bless { pid => $pid, dir => $dir, to => $to_write,
         from => $from_read, id => 0, text => '', events => [],
         problems => [] }, $class;
-    push @running, $self;
+    Running::add($self);
 
     my $target = $self->call('Target.createTarget', url => 'about:blank');
     $self->{session} = $self->call('Target.attachToTarget',
@@ -331,7 +325,7 @@ sub stop {
     }
 
     remove_tree($self->{dir});
-    @running = grep { $_ != $self } @running;
+    Running::remove($self);
 }
 
 

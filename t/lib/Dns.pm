@@ -21,14 +21,9 @@ use IO::Socket::IP;
 use Socket qw(AF_INET AF_INET6 SOCK_DGRAM inet_pton);
 use POSIX ();
 
-my ($A, $CNAME, $AAAA) = (1, 5, 28);
-my @running;
+use Running;
 
-END {
-    my $status = $?;
-    $_->stop for my @all = @running;
-    $? = $status;
-}
+my ($A, $CNAME, $AAAA) = (1, 5, 28);
 
 
 sub new {
@@ -48,7 +43,7 @@ sub new {
         serve($socket, $file);
     }
 
-    push @running, $self;
+    Running::add($self);
 
     return $self;
 }
@@ -196,7 +191,7 @@ sub stop {
     }
 
     unlink $self->{file}, "$self->{file}.asked";
-    @running = grep { $_ != $self } @running;
+    Running::remove($self);
 }
 
 

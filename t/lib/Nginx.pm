@@ -16,16 +16,9 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 use Http qw(request);
+use Running;
 
 our @EXPORT = qw(await free_port);
-
-my @running;
-
-END {
-    my $status = $?;
-    $_->stop for my @all = @running;   # stop() changes @running
-    $? = $status;
-}
 
 $SIG{INT} = $SIG{TERM} = sub { exit 1 };
 
@@ -224,7 +217,7 @@ sub start {
             "$self->{dir}/nginx.conf" or POSIX::_exit(127);
     }
 
-    push @running, $self;
+    Running::add($self);
 
     # a master listens before it takes signals, and has workers after that
 
@@ -348,7 +341,7 @@ sub stop {
     }
 
     remove_tree($self->{dir});
-    @running = grep { $_ != $self } @running;
+    Running::remove($self);
 }
 
 

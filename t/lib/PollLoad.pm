@@ -10,13 +10,9 @@ use File::Temp;
 use FindBin;
 use IPC::Open2;
 
-my ($program, @running);
+use Running;
 
-END {
-    my $status = $?;
-    $_->stop for my @all = @running;   # stop() changes @running
-    $? = $status;
-}
+my $program;
 
 
 # Built on first use, in a directory that goes with the test.
@@ -47,7 +43,7 @@ sub new {
     $self->{pid} = open2($self->{out}, $self->{in}, 'sh', '-c',
         'exec "$@" 2> "$0"', $self->{log}->filename, program(), @options,
         $port, $clients);
-    push @running, $self;
+    Running::add($self);
 
     return $self;
 }
@@ -108,7 +104,7 @@ sub told {
 sub stop {
     my ($self) = @_;
 
-    @running = grep { $_ != $self } @running;
+    Running::remove($self);
     kill 'KILL', $self->{pid};
     waitpid $self->{pid}, 0;
 }

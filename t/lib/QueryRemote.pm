@@ -15,14 +15,7 @@ use Container qw(await directory read_file write_file);
 use Forward qw(authority certificate);
 use Http;
 use Nginx qw(free_port);
-
-my @running;
-
-END {
-    my $status = $?;
-    $_->stop for my @all = @running;   # stop() changes @running
-    $? = $status;
-}
+use Running;
 
 
 sub new {
@@ -31,7 +24,7 @@ sub new {
     my $dir = directory();
     my $self = bless { dir => $dir, port => free_port(), plain => free_port(),
         pids => [] }, $class;
-    push @running, $self;
+    Running::add($self);
 
     authority($dir, 'ca');
     certificate($dir, 'remote', ca => 'ca',
@@ -212,7 +205,7 @@ sub stop {
 
     kill 'TERM', @{ $self->{pids} };
     waitpid $_, 0 for @{ $self->{pids} };
-    @running = grep { $_ != $self } @running;
+    Running::remove($self);
 }
 
 

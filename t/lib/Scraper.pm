@@ -11,14 +11,7 @@ use POSIX ();
 use Time::HiRes qw(sleep);
 
 use Http;
-
-my @running;
-
-END {
-    my $status = $?;
-    $_->stop for my @all = @running;   # stop() changes @running
-    $? = $status;
-}
+use Running;
 
 
 # good is a pattern for the body of a scrape that is right.
@@ -49,7 +42,7 @@ sub new {
     }
 
     my $self = bless { pid => $pid, record => $record }, $class;
-    push @running, $self;
+    Running::add($self);
 
     return $self;
 }
@@ -75,7 +68,7 @@ sub stop {
     kill 'TERM', $self->{pid};
     waitpid $self->{pid}, 0;
     delete $self->{pid};
-    @running = grep { $_ != $self } @running;
+    Running::remove($self);
 
     open my $fh, '<', $self->{record} or die "$self->{record}: $!\n";
     my @lines = <$fh>;

@@ -14,13 +14,7 @@ use POSIX ();
 use Socket;
 use Time::HiRes qw(time);
 
-my @running;
-
-END {
-    my $status = $?;
-    $_->stop for my @all = @running;   # stop() changes @running
-    $? = $status;
-}
+use Running;
 
 
 # Listens at path. Options: fresh, a sub that gets NAME and VERSION of a line
@@ -62,7 +56,7 @@ sub start {
 
     close $child;
     $self->{control} = $parent;
-    push @running, $self;
+    Running::add($self);
 
     return $self;
 }
@@ -225,7 +219,7 @@ sub stop {
     }
 
     unlink $self->{path};
-    @running = grep { $_ != $self } @running;
+    Running::remove($self);
 }
 
 
