@@ -10,9 +10,7 @@
 #include "ngx_http_prom_forward.h"
 
 
-static ngx_int_t ngx_http_prom_forward_uri_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_prom_forward_query_variable(ngx_http_request_t *r,
+static ngx_int_t ngx_http_prom_forward_text_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_prom_forward_address_variable(
     ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
@@ -28,13 +26,14 @@ static ngx_http_variable_t  ngx_http_prom_forward_vars[] = {
 
     /* the path and the arguments, as they came */
     { ngx_string("prom_forward_uri"), NULL,
-      ngx_http_prom_forward_uri_variable, 0,
+      ngx_http_prom_forward_text_variable,
+      offsetof(ngx_http_prom_forward_ctx_t, uri),
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     /* HOST:PORT */
     { ngx_string("prom_forward_target"), NULL,
-      ngx_http_prom_forward_query_variable,
-      offsetof(ngx_prom_forward_query_t, target),
+      ngx_http_prom_forward_text_variable,
+      offsetof(ngx_http_prom_forward_ctx_t, query.target),
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     /* what was dialled, or would have been: ADDRESS:PORT */
@@ -54,8 +53,8 @@ static ngx_http_variable_t  ngx_http_prom_forward_vars[] = {
 
     /* who was let in by Proxy-Authorization */
     { ngx_string("prom_forward_user"), NULL,
-      ngx_http_prom_forward_query_variable,
-      offsetof(ngx_prom_forward_query_t, user),
+      ngx_http_prom_forward_text_variable,
+      offsetof(ngx_http_prom_forward_ctx_t, query.user),
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     /* for the header CheckMe; empty without "checkme" */
@@ -75,7 +74,7 @@ ngx_http_prom_forward_add_variables(ngx_conf_t *cf)
 
 
 static ngx_int_t
-ngx_http_prom_forward_uri_variable(ngx_http_request_t *r,
+ngx_http_prom_forward_text_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_http_prom_forward_ctx_t  *ctx;
@@ -87,29 +86,7 @@ ngx_http_prom_forward_uri_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    ngx_http_prom_conf_set(v, &ctx->uri);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_prom_forward_query_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_str_t                    *value;
-    ngx_http_prom_forward_ctx_t  *ctx;
-
-    ctx = ngx_http_prom_forward_ctx(r);
-
-    if (ctx == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    value = (ngx_str_t *) ((u_char *) &ctx->query + data);
-
-    ngx_http_prom_conf_set(v, value);
+    ngx_http_prom_conf_set(v, (ngx_str_t *) ((u_char *) ctx + data));
 
     return NGX_OK;
 }

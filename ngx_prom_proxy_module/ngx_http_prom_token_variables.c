@@ -17,8 +17,6 @@ static ngx_int_t ngx_http_prom_token_text_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_prom_token_remote_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-static void ngx_http_prom_token_set_variable(ngx_http_variable_value_t *v,
-    ngx_str_t *value);
 
 
 static ngx_http_variable_t  ngx_http_prom_token_vars[] = {
@@ -75,9 +73,9 @@ ngx_http_prom_token_authorization_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    ngx_http_prom_token_set_variable(v,
-                            ctx->credential->kind == NGX_PROM_TOKEN_AWS
-                            ? &ctx->authorization : &ctx->credential->value);
+    ngx_http_prom_conf_set(v, ctx->credential->kind == NGX_PROM_TOKEN_AWS
+                              ? &ctx->authorization
+                              : &ctx->credential->value);
 
     return NGX_OK;
 }
@@ -96,7 +94,7 @@ ngx_http_prom_token_text_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    ngx_http_prom_token_set_variable(v, (ngx_str_t *) ((u_char *) ctx + data));
+    ngx_http_prom_conf_set(v, (ngx_str_t *) ((u_char *) ctx + data));
 
     return NGX_OK;
 }
@@ -115,24 +113,7 @@ ngx_http_prom_token_remote_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    ngx_http_prom_token_set_variable(v, &ctx->token->name);
+    ngx_http_prom_conf_set(v, &ctx->token->name);
 
     return NGX_OK;
-}
-
-
-static void
-ngx_http_prom_token_set_variable(ngx_http_variable_value_t *v,
-    ngx_str_t *value)
-{
-    if (value->len == 0) {
-        v->not_found = 1;
-        return;
-    }
-
-    v->data = value->data;
-    v->len = value->len;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
 }
