@@ -20,6 +20,10 @@
 #define AWS_KEY         "secret access key"
 
 
+typedef int (*aws_answer_pt)(answer_t *a, str_t text, time_t now,
+    reason_t why);
+
+
 static step_e aws_given(fetch_t *f);
 static step_e aws_given_file(fetch_t *f, setting_e setting, const char *what,
     buffer_t *to);
@@ -31,7 +35,7 @@ static step_e aws_instance_token(fetch_t *f);
 static step_e aws_instance_role(fetch_t *f);
 static int aws_line(fetch_t *f, buffer_t *to);
 static step_e aws_keys(fetch_t *f);
-static step_e aws_credential(fetch_t *f, const answer_t *a);
+static step_e aws_take(fetch_t *f, aws_answer_pt answer);
 static void aws_value(fetch_t *f, const answer_t *a);
 
 
@@ -151,19 +155,7 @@ aws_web_identity(fetch_t *f)
 static step_e
 aws_assumed(fetch_t *f)
 {
-    step_e    rc;
-    answer_t  a;
-    reason_t  why;
-
-    memset(&a, 0, sizeof(a));
-
-    rc = answer_sts(&a, (str_t) { f->body.start, f->body.len }, time(NULL),
-                    why)
-         == 0 ? aws_credential(f, &a) : fetch_invalid(f, why);
-
-    answer_free(&a);
-
-    return rc;
+    return aws_take(f, answer_sts);
 }
 
 
@@ -276,32 +268,35 @@ aws_line(fetch_t *f, buffer_t *to)
 static step_e
 aws_keys(fetch_t *f)
 {
+    return aws_take(f, answer_aws);
+}
+
+
+static step_e
+aws_take(fetch_t *f, aws_answer_pt answer)
+{
     step_e    rc;
     answer_t  a;
     reason_t  why;
 
     memset(&a, 0, sizeof(a));
 
-    rc = answer_aws(&a, (str_t) { f->body.start, f->body.len }, time(NULL),
-                    why)
-         == 0 ? aws_credential(f, &a) : fetch_invalid(f, why);
+    if (answer(&a, (str_t) { f->body.start, f->body.len }, time(NULL), why)
+        == -1)
+    {
+        rc = fetch_invalid(f, why);
+
+    } else if (!fetch_is_valid(f, &a)) {
+        rc = fetch_invalid(f, "its credentials have expired already");
+
+    } else {
+        aws_value(f, &a);
+        rc = STEP_DONE;
+    }
 
     answer_free(&a);
 
     return rc;
-}
-
-
-static step_e
-aws_credential(fetch_t *f, const answer_t *a)
-{
-    if (!fetch_is_valid(f, a)) {
-        return fetch_invalid(f, "its credentials have expired already");
-    }
-
-    aws_value(f, a);
-
-    return STEP_DONE;
 }
 
 
