@@ -16,7 +16,8 @@ use Sides;
 use constant AT_ONCE => 16;
 
 my $quick  = grep { $_ eq '-q' } @ARGV;
-my $rounds = $quick ? 5 : 101;
+my $starts = $quick ? 1 : 9;
+my $rounds = $quick ? 5 : 21;
 my $count  = $quick ? 320 : 128;
 
 my $query = '/api/v1/query';
@@ -59,11 +60,11 @@ sub queries
 {
     my ($side, $what, undef, $connections, $path, @body) = @_;
 
-    note($what);
-
-    $got{$what} = Sides::rounds($rounds, sub { $count }, map {
+    my $rows = Sides::rounds($rounds, sub { $count }, map {
         $_ => $side->{$_}->connections('query', $side->{$_}{port}, $path,
             $connections, @body) } keys %$side);
+
+    push @{ $got{$what}{$_} }, @{ $rows->{$_} } for keys %$rows;
 }
 
 
@@ -100,10 +101,11 @@ sub alone
 
 sub query_table
 {
-    print "### Queries\n\n$rounds rounds of $count queries. Medians, of CPU "
-        . "also what the middle half is between; microseconds. The last three "
-        . "columns are this one's: its CPU above nginx's with a fixed header, "
-        . "and its ratios to that proxy, round by round.\n\n";
+    print "### Queries\n\n$starts starts, $rounds rounds of $count queries "
+        . "each. Medians, of CPU also what the middle half is between; "
+        . "microseconds. The last three columns are this one's: its CPU above "
+        . "nginx's with a fixed header, and its ratios to that proxy, round by "
+        . "round.\n\n";
 
     table([ '', 'proxy', 'CPU of the proxy', 'answer after', '99 %',
         'CPU above a fixed header', 'this one\'s CPU, ratio',
@@ -151,11 +153,18 @@ sub alone_table
 
 Queries::remote($query => 10_000, $range => 90_000);
 
-for my $https (0, 1) {
-    my %side = start_all($https);
+# Where a process has its memory is luck, which may cost it more than what is
+# measured: so all start anew, again and again.
 
-    queries(\%side, @$_) for grep { $_->[1] == $https } @kinds;
-    $_->down for values %side;
+for my $start (1 .. $starts) {
+    note("start $start of $starts");
+
+    for my $https (0, 1) {
+        my %side = start_all($https);
+
+        queries(\%side, @$_) for grep { $_->[1] == $https } @kinds;
+        $_->down for values %side;
+    }
 }
 
 Queries::secure(0);
