@@ -208,9 +208,15 @@ for my $n (1 .. 6) {
 }
 
 
-# counted and shown as others are
+# counted and shown as others are, once they have come to their end
 
-my $samples = samples();
+my $samples;
+await(sub {
+    $samples = samples();
+    return ($samples->{'poll_requests_total{path="push",code="2xx"}'} // 0)
+        >= 8;
+});
+
 is($samples->{'target_scrapes_total{target="c1",code="2xx"}'}, 7,
     'scrapes are counted');
 is($samples->{'target_up{target="c1"}'}, 1, 'it is up');
