@@ -242,7 +242,7 @@ for my $case (
     my $log = length $nginx->log;
     $nginx->signal('HUP');
 
-    ok(await(sub { substr($nginx->log, $log) =~ $pattern }),
+    ok(await(sub { $nginx->log($log) =~ $pattern }),
         "a mistake $where is told");
     is(statuses('both', 'h', 'new', 'newer', 'x'), '200 404 200 404 404',
         'and the set in use stays');

@@ -60,7 +60,7 @@ my $read = 0;
 
 sub from_here { $read = length $nginx->log }
 
-sub since { return substr $nginx->log, $read }
+sub since { return $nginx->log($read) }
 
 sub said {
     my ($pattern) = @_;
