@@ -489,6 +489,12 @@ ngx_http_prom_poll_hold_answer(ngx_http_prom_poll_ctx_t *ctx,
     /* conditions are for what has a date */
     r->disable_not_modified = 1;
 
+    /* before its client may know, and polls again */
+
+    if (ctx->public) {
+        ngx_http_prom_poll_watch(r, &ctx->name);
+    }
+
     rc = ngx_http_send_header(r);
 
     if (rc == NGX_ERROR || rc > NGX_OK) {
@@ -662,9 +668,11 @@ ngx_http_prom_poll_hold_cleanup(void *data)
 
     ngx_http_prom_poll_hold_leave(ctx, NGX_PROM_POLL_GONE);
 
-    /* it was given a scrape, here or at another worker */
+    /* it was given a scrape at another worker */
 
-    if (ctx->public && ctx->request->headers_out.status == NGX_HTTP_OK) {
+    if (ctx->hop && ctx->public
+        && ctx->request->headers_out.status == NGX_HTTP_OK)
+    {
         ngx_http_prom_poll_watch(ctx->request, &ctx->name);
     }
 }
