@@ -59,10 +59,6 @@ ngx_int_t ngx_http_prom_forward_answer(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_prom_forward_error_handler(ngx_http_request_t *r);
 
-/* refuses answers of targets that aren't HTTP/1 */
-
-void ngx_http_prom_forward_filter_init(void);
-
 /* ngx_http_prom_forward_variables.c */
 
 ngx_int_t ngx_http_prom_forward_add_variables(ngx_conf_t *cf);

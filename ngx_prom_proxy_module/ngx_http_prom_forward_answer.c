@@ -11,12 +11,6 @@
 #include "ngx_http_prom_forward.h"
 
 
-static ngx_int_t ngx_http_prom_forward_header_filter(ngx_http_request_t *r);
-
-
-static ngx_http_output_header_filter_pt  ngx_http_prom_forward_next_header;
-
-
 ngx_int_t
 ngx_http_prom_forward_answer(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *line)
@@ -87,48 +81,4 @@ ngx_http_prom_forward_error_handler(ngx_http_request_t *r)
     }
 
     return ngx_http_prom_forward_answer(r, status, &line);
-}
-
-
-void
-ngx_http_prom_forward_filter_init(void)
-{
-    ngx_http_prom_forward_next_header = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_prom_forward_header_filter;
-}
-
-
-/*
- * nginx passes on what has no status line as it is, without a head, and what
- * has one of 1xx as if nothing came behind: on a connection that is kept, a
- * target could put words into another's mouth.
- */
-
-static ngx_int_t
-ngx_http_prom_forward_header_filter(ngx_http_request_t *r)
-{
-    ngx_http_prom_forward_ctx_t  *ctx;
-
-    if (r != r->main || r->upstream == NULL
-        || (r->http_version >= NGX_HTTP_VERSION_10
-            && r->headers_out.status >= NGX_HTTP_OK))
-    {
-        return ngx_http_prom_forward_next_header(r);
-    }
-
-    ctx = ngx_http_prom_forward_ctx(r);
-
-    if (ctx == NULL || ctx->proxy == NULL || r->http_major == 0) {
-        return ngx_http_prom_forward_next_header(r);
-    }
-
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "target \"%V\" sent no answer of HTTP/1, status %ui",
-                  &ctx->query.target, r->headers_out.status);
-
-    r->http_version = r->http_major * 1000 + r->http_minor;
-
-    ngx_http_prom_proxy_fail(ctx->proxy, NGX_HTTP_PROM_FAIL_HEADER, 0);
-
-    return NGX_HTTP_BAD_GATEWAY;
 }

@@ -496,8 +496,6 @@ ngx_http_prom_forward_postconfiguration(ngx_conf_t *cf)
 
     *h = ngx_http_prom_forward_log_handler;
 
-    ngx_http_prom_forward_filter_init();
-
     return NGX_OK;
 }
 

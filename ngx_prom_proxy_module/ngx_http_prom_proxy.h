@@ -213,6 +213,13 @@ void ngx_http_prom_proxy_deadline(ngx_http_request_t *r,
 
 ngx_msec_t ngx_http_prom_proxy_timeout(ngx_http_request_t *r);
 
+/*
+ * ngx_http_prom_proxy_answer.c: refuses answers that aren't HTTP/1, of targets
+ * that aren't of the registry
+ */
+
+void ngx_http_prom_proxy_filter_init(void);
+
 /* keeps a failure for $prom_proxy_error, unless a further one is known */
 
 void ngx_http_prom_proxy_fail(ngx_http_prom_proxy_ctx_t *ctx,

@@ -487,6 +487,8 @@ ngx_http_prom_proxy_init(ngx_conf_t *cf)
     ngx_http_core_main_conf_t        *cmcf;
     ngx_http_prom_proxy_main_conf_t  *pmcf;
 
+    ngx_http_prom_proxy_filter_init();
+
     pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_prom_proxy_module);
 
     if (!pmcf->enabled) {

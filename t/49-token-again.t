@@ -34,6 +34,11 @@ my $remote = Backend->new(answer => sub {
     $token //= 'none';
     my ($status, $more, $body) = ('200 OK', '', "$method $uri $token\n");
 
+    if ($uri =~ /raw=([0-9a-f]+)/) {
+        syswrite $s, pack 'H*', $1;
+        return 0;
+    }
+
     if ($uri =~ /case=(\d+)/) {
         $status = "$1 Something";
         $body = "{\"status\":\"error\",\"case\":$1}";
@@ -226,6 +231,22 @@ for my $case (302, 400, 403, 404, 413, 422, 429, 500, 502, 503, 504) {
         '... with where it leads to') if $case == 302;
     is($r->{headers}{'retry-after'}, 7, '... with Retry-After')
         if $case == 429;
+}
+
+# what nginx would pass on without a head, or as one that has no end
+
+my $forged = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
+my %none = (
+    'no status line' => "forged\n",
+    'no status line, and an answer behind' => "X: y\r\n\r\n$forged",
+    map({ ("status $_" => "HTTP/1.1 $_ Some\r\n\r\n$forged") }
+        '000', 100, 101, 103, 199));
+
+for my $what (sort keys %none) {
+    my $path = "/good1$query&raw=" . unpack 'H*', $none{$what};
+    is(json_error(ask('good1', path => $path, timeout => 10)),
+        '502 unavailable: good1: the answer of 127.0.0.1:' . $remote->port
+        . ' is not valid HTTP', "none of HTTP/1: $what");
 }
 
 $remote->arrived;
