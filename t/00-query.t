@@ -183,6 +183,25 @@ like(remote({ URL => $url, AUTH => 'aws', AWS_REGION => 'a-1',
         \ container_token_file=<\{dir\}/token>$!x,
     'credentials of a container');
 
+# as AWS' own programs: without TLS, no farther than this machine
+
+my $full = 'AWS_CONTAINER_CREDENTIALS_FULL_URI';
+my %container = (URL => $url, AUTH => 'aws', AWS_REGION => 'a-1');
+
+like(remote({ %container, $full => $_ }), qr/ container_uri=<\Q$_\E>$/,
+    "credentials of a container at $_") for 'https://creds.example.com/v1?a=b',
+    'http://localhost:81/x', 'http://127.9.0.1', 'http://[::1]:80/x',
+    'http://169.254.170.2/v2', 'http://169.254.170.23/v1/credentials',
+    'http://[fd00:ec2::23]/v1/credentials';
+
+told("... but not at $_", "$full (--aws-container-credentials-full-uri):"
+    . ' begins with http:// and leads elsewhere; https:// is allowed, or one'
+    . ' of the hosts localhost, 127.0.0.1, [::1], 169.254.170.2,'
+    . " 169.254.170.23 and [fd00:ec2::23]\n", { %container, $full => $_ })
+    for 'http://creds.example.com/v1', 'http://169.254.170.3/',
+    'http://169.254.169.254/x', 'http://localhost.example.com/',
+    'http://[::ffff:127.0.0.1]/', 'http://[fd00:ec2::254]/';
+
 is(remote({ URL => $url, AUTH => 'bearer-file', FILE => '{dir}/token',
     CA => '{dir}/ca.pem', ALLOW => 'Write, query' }),
     'remote https prom.example.com 443 "/base" bearer-file'

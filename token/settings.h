@@ -30,7 +30,8 @@ typedef enum {
     KIND_ENDPOINT,      /* the same; a query may follow */
     KIND_AUTHORITY,     /* the same as KIND_URL; https:// is left out, maybe */
     KIND_HOST,          /* HOST or HOST:PORT */
-    KIND_PATH,          /* as KIND_URL, or /PATH alone */
+    KIND_PATH,          /* as KIND_ENDPOINT, without TLS only of a host that is
+                           near, or /PATH alone */
     KIND_PORT,
     KIND_WORD,          /* one of setting->words */
     KIND_WORDS,         /* some of them, separated by commas */

@@ -5,6 +5,7 @@
  */
 
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,14 +20,22 @@
 #include "settings.h"
 
 
-#define VALUE_MAX  8192
+#define VALUE_MAX   8192
+
+/* where ECS and EKS have containers' credentials */
+
+#define VALUE_ECS   "169.254.170.2"
+#define VALUE_EKS   "169.254.170.23"
+#define VALUE_EKS6  "fd00:ec2::23"
 
 
 static int value_wrong(setting_value_t *v, const char *at,
     const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static int value_url(setting_value_t *v, setting_kind_e kind);
-static int value_shape(setting_value_t *v, size_t len);
+static int value_shape(setting_value_t *v, size_t len,
+    ngx_prom_target_t *target);
+static int value_is_near(const ngx_prom_target_t *target);
 static void value_mistake(void *data, uint32_t line, uint32_t column,
     const char *reason);
 static int value_parse(ngx_prom_target_t *target, char *text, size_t len,
@@ -151,8 +160,9 @@ value_wrong(setting_value_t *v, const char *at, const char *format, ...)
 static int
 value_url(setting_value_t *v, setting_kind_e kind)
 {
-    char    *p;
-    size_t   len;
+    char               *p;
+    size_t              len;
+    ngx_prom_target_t   target;
 
     if (kind == KIND_AUTHORITY && strstr(v->value, "://") == NULL
         && value_prefix(v, "https://") == -1)
@@ -177,14 +187,22 @@ value_url(setting_value_t *v, setting_kind_e kind)
     len = strcspn(v->value, "?#");
 
     if (v->value[len] == '#'
-        || (v->value[len] == '?' && kind != KIND_ENDPOINT))
+        || (v->value[len] == '?' && kind != KIND_ENDPOINT
+            && kind != KIND_PATH))
     {
         return value_wrong(v, v->value + len, "has \"%c\" in it; a query and"
                            " a fragment are not allowed", v->value[len]);
     }
 
-    if (value_shape(v, len) == -1) {
+    if (value_shape(v, len, &target) == -1) {
         return -1;
+    }
+
+    if (kind == KIND_PATH && !target.tls && !value_is_near(&target)) {
+        return value_wrong(v, NULL, "begins with http:// and leads elsewhere;"
+                           " https:// is allowed, or one of the hosts"
+                           " localhost, 127.0.0.1, [::1], " VALUE_ECS ", "
+                           VALUE_EKS " and [" VALUE_EKS6 "]");
     }
 
     /* as what follows begins with "/" */
@@ -197,14 +215,16 @@ value_url(setting_value_t *v, setting_kind_e kind)
 }
 
 
-/* up to len it is HOST[:PORT][/PATH] behind a scheme, as of a target */
+/*
+ * Up to len it is HOST[:PORT][/PATH] behind a scheme, as of a target, whose
+ * texts are gone then.
+ */
 
 static int
-value_shape(setting_value_t *v, size_t len)
+value_shape(setting_value_t *v, size_t len, ngx_prom_target_t *target)
 {
-    int                 rc;
-    char               *copy;
-    ngx_prom_target_t   target;
+    int    rc;
+    char  *copy;
 
     v->why[0] = '\0';
     copy = strndup(v->value, len);
@@ -213,11 +233,11 @@ value_shape(setting_value_t *v, size_t len)
         return value_wrong(v, NULL, "out of memory");
     }
 
-    rc = value_parse(&target, copy, len, value_mistake, v);
+    rc = value_parse(target, copy, len, value_mistake, v);
 
     free(copy);
 
-    if (rc == 0 && target.kind == NGX_PROM_ADDRESS_UNIX) {
+    if (rc == 0 && target->kind == NGX_PROM_ADDRESS_UNIX) {
         return value_wrong(v, NULL, "is a unix socket; a host is allowed");
     }
 
@@ -227,6 +247,51 @@ value_shape(setting_value_t *v, size_t len)
     }
 
     return rc;
+}
+
+
+/*
+ * Whether it is this machine, or the service of ECS or EKS that is there for
+ * it: AWS' own programs take a container's credentials, and give its token,
+ * without TLS nowhere else.
+ */
+
+static int
+value_is_near(const ngx_prom_target_t *target)
+{
+    char    text[INET6_ADDRSTRLEN];
+    size_t  i;
+
+    static const char  *near[] = { VALUE_ECS, VALUE_EKS, "::1", VALUE_EKS6 };
+
+    switch (target->kind) {
+
+    case NGX_PROM_ADDRESS_LOCALHOST:
+        return 1;
+
+    case NGX_PROM_ADDRESS_IPV4:
+        if (target->ip[0] == 127) {
+            return 1;
+        }
+
+        (void) inet_ntop(AF_INET, target->ip, text, sizeof(text));
+        break;
+
+    case NGX_PROM_ADDRESS_IPV6:
+        (void) inet_ntop(AF_INET6, target->ip, text, sizeof(text));
+        break;
+
+    default:
+        return 0;
+    }
+
+    for (i = 0; i < sizeof(near) / sizeof(near[0]); i++) {
+        if (strcmp(text, near[i]) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -271,13 +336,15 @@ value_parse(ngx_prom_target_t *target, char *text, size_t len,
 static int
 value_host(setting_value_t *v)
 {
+    ngx_prom_target_t  target;
+
     if (strpbrk(v->value, "/@?#")) {
         return value_wrong(v, strpbrk(v->value, "/@?#"),
                            "is no host; HOST and HOST:PORT are allowed");
     }
 
     if (value_prefix(v, "http://") == -1
-        || value_shape(v, strlen(v->value)) == -1)
+        || value_shape(v, strlen(v->value), &target) == -1)
     {
         v->at -= v->at < 7 ? v->at : 7;
         return -1;
@@ -295,7 +362,7 @@ value_path(setting_value_t *v)
     size_t  n;
 
     if (v->value[0] != '/') {
-        return value_url(v, KIND_ENDPOINT);
+        return value_url(v, KIND_PATH);
     }
 
     n = strcspn(v->value, " \"#<>\\^`{|}");
