@@ -41,7 +41,7 @@ static void ngx_http_prom_peer_failed(ngx_peer_connection_t *pc,
 static ngx_err_t ngx_http_prom_peer_connect_error(ngx_addr_t *addr);
 #if (NGX_HTTP_SSL)
 static void ngx_http_prom_peer_tls_failed(ngx_connection_t *c,
-    ngx_http_prom_proxy_ctx_t *ctx);
+    ngx_http_prom_peer_data_t *pd);
 static ngx_int_t ngx_http_prom_peer_set_session(ngx_peer_connection_t *pc,
     void *data);
 static void ngx_http_prom_peer_save_session(ngx_peer_connection_t *pc,
@@ -337,7 +337,7 @@ ngx_http_prom_peer_failed(ngx_peer_connection_t *pc,
 
 #if (NGX_HTTP_SSL)
     } else if (c->ssl) {
-        ngx_http_prom_peer_tls_failed(c, ctx);
+        ngx_http_prom_peer_tls_failed(c, pd);
 #endif
 
     } else if (c->write->timedout) {
@@ -412,9 +412,14 @@ done:
 
 static void
 ngx_http_prom_peer_tls_failed(ngx_connection_t *c,
-    ngx_http_prom_proxy_ctx_t *ctx)
+    ngx_http_prom_peer_data_t *pd)
 {
-    long  rc;
+    long                        rc;
+    ngx_http_upstream_t        *u;
+    ngx_http_prom_proxy_ctx_t  *ctx;
+
+    u = pd->upstream;
+    ctx = pd->ctx;
 
     if (ctx->verify && ngx_http_prom_verify_failed(c, ctx)) {
         return;
@@ -429,14 +434,24 @@ ngx_http_prom_peer_tls_failed(ngx_connection_t *c,
 
     /* shaken hands, and then refused for the certificate */
 
-    rc = SSL_get_verify_result(c->ssl->connection);
+    if (ctx->verify == NULL && u->conf->ssl_verify) {
 
-    if (rc != X509_V_OK) {
-        ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_TLS_VERIFY, rc);
-        return;
+        rc = SSL_get_verify_result(c->ssl->connection);
+
+        if (rc != X509_V_OK) {
+            ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_TLS_VERIFY, rc);
+            return;
+        }
+
+        if (ngx_ssl_check_host(c, &u->ssl_name) != NGX_OK) {
+            ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_TLS_NAME, 0);
+            return;
+        }
     }
 
-    ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_TLS_NAME, 0);
+    /* or by the server, as one does that misses ours */
+
+    ngx_http_prom_proxy_fail(ctx, NGX_HTTP_PROM_FAIL_CLOSED, 0);
 }
 
 

@@ -8,6 +8,7 @@ use strict;
 
 use FindBin;
 use IO::Socket::IP;
+use Socket;
 use Test::More;
 
 use lib "$FindBin::Bin/lib";
@@ -15,7 +16,7 @@ use lib "$FindBin::Bin/lib";
 use Backend;
 use Dns;
 use Forward;
-use Http qw(request);
+use Http qw(connection read_response request send_request);
 use Nginx;
 use Query;
 use Teller;
@@ -23,7 +24,7 @@ use Teller;
 my $nginx = Nginx->new;
 my $dir = $nginx->dir;
 my $port = free_port();
-my %tls = map { $_ => free_port() } qw(good name address other mutual);
+my %tls = map { $_ => free_port() } qw(good name address other mutual old);
 my $plain = Backend->new(answer => sub {
     my ($s, $request) = @_;
 
@@ -43,15 +44,19 @@ certificate($dir, 't-name', ca => 'ca', names => 'DNS:another.test');
 certificate($dir, 't-address', ca => 'ca', names => 'IP:127.0.0.9');
 certificate($dir, 't-other', ca => 'other',
     names => 'DNS:good.test,IP:127.0.0.1');
+certificate($dir, 't-old', ca => 'ca', names => 'DNS:good.test');
 certificate($dir, 't-mutual', ca => 'ca', names => 'DNS:good.test');
 certificate($dir, 'client', ca => 'clients', names => 'DNS:proxy');
 
 my $dns = Dns->new(map { $_ => '127.0.0.1' } qw(good.test moved.test));
 
-my $servers = join '', map { my $more = $_ ne 'mutual' ? '' : <<"END"; <<"END2" }
-        ssl_client_certificate %%DIR%%/clients.crt;
+my $resetting = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 1);
+my %more = (mutual => <<'END', old => 'ssl_protocols TLSv1.2;');
+ssl_client_certificate %%DIR%%/clients.crt;
         ssl_verify_client on;
 END
+
+my $servers = join '', map { my $more = $more{$_} // ''; <<"END2" }
 server {
     listen 127.0.0.1:$tls{$_} ssl;
     ssl_certificate %%DIR%%/t-$_.crt;
@@ -82,6 +87,7 @@ my @remotes = (
     [ offname => "https://127.0.0.1:$tls{name}", 'verify=off' ],
     [ mutual => "https://good.test:$tls{mutual}", $ca, $certificate ],
     [ bare => "https://good.test:$tls{mutual}", $ca ],
+    [ reset => 'https://good.test:' . $resetting->sockport, $ca ],
     [ plain => "http://good.test:$at/base" ],
     [ moved => "http://moved.test:$at" ],
     [ nowhere => "http://nowhere.test:$at" ],
@@ -147,6 +153,47 @@ right('offname', 'name', '... and any name');
 right('mutual', 'mutual', 'a client certificate');
 like(ask('bare')->{body}, qr/No required SSL certificate was sent/,
     '... is not that of another remote');
+
+# one that resets the connection as soon as hands are shaken, as it may for want
+# of a client's certificate: in TLS 1.2 it has the last word, and both come at
+# once
+
+my $s = connection($port);
+send_request($s, path => '/reset/api/v1/query');
+
+my $client = $resetting->accept;
+my $server = connection($tls{old});
+my ($worker) = $nginx->workers;
+my $flights = 0;
+
+while ($flights < 2) {
+    my $read = '';
+    vec($read, fileno $_, 1) = 1 for $client, $server;
+    select $read, undef, undef, 20 or last;
+
+    if (vec $read, fileno $client, 1) {
+        sysread $client, my $text, 65536 or last;
+        syswrite $server, $text;
+        next;
+    }
+
+    sysread $server, my $text, 65536 or last;
+
+    if (++$flights == 2) {
+        $nginx->pause($worker);
+        setsockopt $client, SOL_SOCKET, SO_LINGER, pack 'II', 1, 0;
+    }
+
+    syswrite $client, $text;
+}
+
+close $_ for $client, $server;
+kill 'CONT', $worker;
+
+is(json_error(read_response($s)), '502 unavailable: reset: good.test:'
+    . $resetting->sockport . ' closed the connection without an answer',
+    'one that closes has no wrong certificate');
+
 unlike(Nginx::slurp("$dir/logs/access.log"), qr/Bearer/, 'none in the log');
 
 my ($kept) = ask('good')->{body} =~ /(\d+)\z/;
