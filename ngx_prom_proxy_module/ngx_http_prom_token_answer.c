@@ -62,6 +62,10 @@ ngx_http_prom_token_type(ngx_uint_t status)
     case NGX_HTTP_INTERNAL_SERVER_ERROR:
         return "internal";
 
+    case NGX_HTTP_NOT_IMPLEMENTED:
+    case NGX_HTTP_VERSION_NOT_SUPPORTED:
+        return "bad_data";
+
     case NGX_HTTP_BAD_GATEWAY:
     case NGX_HTTP_SERVICE_UNAVAILABLE:
         return "unavailable";
@@ -123,11 +127,14 @@ ngx_http_prom_token_status_line(ngx_uint_t status, ngx_str_t *line)
     switch (status) {
 
     case NGX_HTTP_BAD_REQUEST:
+    case NGX_HTTP_NOT_IMPLEMENTED:
+    case NGX_HTTP_VERSION_NOT_SUPPORTED:
         ngx_str_set(line, "this is no request of HTTP that could be read");
         break;
 
     case NGX_HTTP_UNAUTHORIZED:
     case NGX_HTTP_FORBIDDEN:
+    case NGX_HTTP_NOT_ALLOWED:
         ngx_str_set(line, "this is not allowed here");
         break;
 

@@ -174,6 +174,16 @@ for my $unread ("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", "nonsense\r\n\r\n",
         'what is no request is answered as by Prometheus\' API');
 }
 
+is(request($port, raw => "$_->[0]\r\nHost: a\r\nConnection: close\r\n\r\n")
+    ->{body}, "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":"
+    . "\"$_->[1]\"}\n", "so is: $_->[0]") for
+    ['TRACE /api/v1/query HTTP/1.1', 'this is not allowed here'],
+    ['GET /api/v1/query HTTP/3.0', 'this is no request of HTTP that could be'
+        . ' read'],
+    ["POST /api/v1/query HTTP/1.1\r\nTransfer-Encoding: gzip",
+        'this is no request of HTTP that could be read'],
+    ['GET /query_error HTTP/1.1', 'there is no remote at this path'];
+
 is(request($port, path => $_->[0])->{status}, $_->[1], $_->[0])
     for ['/-/healthy', 200], ['/metrics', 200], ['/-/ready', 200];
 is($proxy->exec('/usr/lib/monitoring-proxy/healthcheck')->{status}, 0,
