@@ -311,6 +311,28 @@ $proxy->remove;
 }
 
 
+# name servers
+
+{
+    my $listen = free_port();
+
+    $proxy = start([ '--user', 1000 ], '--prometheus-url', $url, '--auth',
+        'none', '--port', $listen);
+    ok(answers($listen, '/-/ready', 200), 'one that may be written to')
+        or diag $proxy->logs;
+
+    # in place, as docker mounts the file
+
+    docker('exec', '-u', 0, $proxy->name, 'sh', '-c',
+        'echo nameserver 192.0.2.53 >> /etc/resolv.conf');
+    ok($proxy->logged(qr{^resolver:\ /etc/resolv\.conf\ read\ again:
+        \ .*192\.0\.2\.53}mx), 'name servers are followed')
+        or diag $proxy->logs;
+    ok(answers($listen, '/api/v1/query', 200), 'and it goes on');
+    $proxy->remove;
+}
+
+
 # a real Prometheus that wants a password, asked by promtool without one
 
 {
