@@ -38,7 +38,7 @@ $nginx->configure(targets => '', workers => 2, connections => 8192,
     http => query_http("127.0.0.1:$port", join('', map {
         remote_location($_, path => "/$_/", url => "$url/$_",
             remote => "prefix=/$_")
-    } @names)) . <<"END")->start;
+    } @names), wait => '15s') . <<"END")->start;
 map "\$uri \$http_authorization" \$remote_status {
     default                          200;
     "~^/strict/.* Bearer token-1\$"  401;
@@ -74,7 +74,10 @@ sub ask {
 }
 
 
-# At the start, with more callers than one, before the keeper is there
+# At the start, with more callers than one, before the keeper is there, though
+# built: nobody waits as long as that may take
+
+Keeper::program();
 
 my @connections = map { connection($port) } 1 .. $callers;
 send_request($_, path => "/cold$query") for @connections;
