@@ -21,9 +21,10 @@ use constant LOGINS  => 1000;
 use constant AT_ONCE => 150;
 use constant SILENT  => 30;
 
-# "storm PROXY LOGINS AT-ONCE SILENT": logins with a key that is unknown, as
-# fast as they can, a byte for each that has ended; from the middle on, other
-# connections send nothing, and are opened again when they are closed
+# "storm PROXY LOGINS AT-ONCE SILENT": so many logins with a key that is
+# unknown, and more until it is enough, as fast as they can, a byte for each
+# that has ended; from the middle on, other connections send nothing, and are
+# opened again when they are closed
 
 my $storm = <<'EOF';
 use warnings;
@@ -35,9 +36,8 @@ my ($proxy, $logins, $at_once, $silent) = @ARGV;
 
 sub be_silent {
     my $select = IO::Select->new;
-    my $end = time + 60;
 
-    while (time < $end) {
+    while (1) {
         while ($select->count < $silent) {
             my $socket = IO::Socket::IP->new("$proxy:22") or last;
             $select->add($socket);
@@ -47,8 +47,6 @@ sub be_silent {
             sysread($socket, my $text, 1000) or $select->remove($socket);
         }
     }
-
-    exit;
 }
 
 my @ssh = ('ssh', '-F', '/keys/config', '-i', '/keys/unknown', '-N', '-T',
@@ -56,26 +54,28 @@ my @ssh = ('ssh', '-F', '/keys/config', '-i', '/keys/unknown', '-N', '-T',
 
 open STDERR, '>', '/tmp/refusals';
 open my $done, '>', '/tmp/done';
-my ($running, $quiet) = (0);
+my ($n, $running, $quiet) = (0, 0);
 
-for my $n (1 .. $logins + $at_once) {
-    if ($running == $at_once || $n > $logins) {
-        wait;
-        $running--;
-        syswrite $done, '.';
-    }
+sub end_one {
+    wait;
+    $running--;
+    syswrite $done, '.';
+}
 
-    if ($n == $logins / 2) {
+until ($n >= $logins && -e '/tmp/enough') {
+    end_one() if $running == $at_once;
+
+    if (++$n == $logins / 2) {
         $quiet = fork or be_silent();
     }
 
-    if ($n <= $logins) {
-        fork or exec @ssh;
-        $running++;
-    }
+    fork or exec @ssh;
+    $running++;
 }
 
+end_one() while $running;
 kill 'TERM', $quiet;
+open my $over, '>', '/tmp/over';
 EOF
 
 
@@ -95,7 +95,7 @@ sub connects {
     my ($host, $port, $seconds) = @_;
 
     my $begin = time;
-    my $r = $host->exec({ seconds => $seconds + 5 }, 'bash', '-c',
+    my $r = $host->exec({ seconds => $seconds + 30 }, 'bash', '-c',
         "end=\$((SECONDS + $seconds)) tries=1
         until ssh -F /keys/config -i /keys/id -M -S /tmp/$port -f -N -T \\
             -R $port:localhost:9100 proxy
@@ -142,21 +142,21 @@ docker('exec', '-d', $attacker->name, 'perl', '-e', $storm, 'proxy', LOGINS,
 ok(await(60, sub { ended($attacker) }), 'the storm has begun');
 
 
-# The slowest of a good host's logins that began during the storm, and the
-# number of those that were done during it.
+# The slowest of a good host's logins during the storm, and their number: for
+# as long as it is to last, and until there are so many of them.
 
 sub during_the_storm {
-    my ($host, $port) = @_;
+    my ($host, $port, $seconds, $least) = @_;
 
     my ($slowest, $count) = (0, 0);
 
-    while (ended($attacker) < LOGINS) {
-        my ($took, $tries) = connects($host, $port, 30);
+    while ($count < $least || ended($attacker) < LOGINS) {
+        my ($took, $tries) = connects($host, $port, $seconds);
 
-        $slowest = $took // 30 if ($took // 30) > $slowest;
+        $slowest = $took // $seconds if ($took // $seconds) > $slowest;
         last if !defined $took;
 
-        $count++ if ended($attacker) < LOGINS;
+        $count++;
         note(sprintf 'port %d: %.1f s, try %d, %d logins into the storm',
             $port, $took, $tries, ended($attacker));
         leaves($host, $port);
@@ -172,12 +172,12 @@ sub during_the_storm {
 my $neighbour = open(my $results, '-|') // die "fork: $!\n";
 
 if ($neighbour == 0) {
-    print join ' ', during_the_storm($attacker, 20001);
+    print join ' ', during_the_storm($attacker, 20001, 90, 1);
     close STDOUT;
     POSIX::_exit(0);
 }
 
-my ($slowest, $count) = during_the_storm($elsewhere, 20002);
+my ($slowest, $count) = during_the_storm($elsewhere, 20002, 30, 2);
 
 cmp_ok($count, '>', 1, 'a host elsewhere connects while the storm goes on');
 cmp_ok($slowest, '<', 5, 'within 5 s each time');
@@ -187,7 +187,10 @@ close $results;
 
 cmp_ok($count // 0, '>', 0, 'one behind the same address gets in as well');
 
-ok(await(60, sub { ended($attacker) == LOGINS }), 'all bad logins end');
+$attacker->exec('touch', '/tmp/enough');
+ok(await(60, sub {
+    $attacker->exec('test', '-e', '/tmp/over')->{status} == 0
+}), 'all bad logins end');
 note(sprintf 'after %.1f s', time - $begin);
 leaves($attacker, 20001);
 
