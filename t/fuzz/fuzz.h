@@ -16,6 +16,7 @@
 
 
 #define FUZZ_ALLOCS    8
+#define FUZZ_REASON    512
 #define FUZZ_CHECK(e)  fuzz_check(e, #e, __FILE__, __LINE__)
 
 
@@ -24,6 +25,7 @@ typedef struct {
     size_t               len;
     void                *allocs[FUZZ_ALLOCS];
     unsigned             nallocs;
+    unsigned             told;            /* mistakes */
 } fuzz_text_t;
 
 
@@ -69,8 +71,10 @@ fuzz_text_free(fuzz_text_t *text)
 /* memory that is never zero by chance */
 
 static inline void *
-fuzz_text_alloc(fuzz_text_t *text, size_t size)
+fuzz_text_alloc(void *data, size_t size)
 {
+    fuzz_text_t *text = data;
+
     void  *p;
 
     FUZZ_CHECK(text->nallocs < FUZZ_ALLOCS);
@@ -97,6 +101,20 @@ fuzz_reason(const char *reason, size_t max)
     for (p = reason; *p; p++) {
         FUZZ_CHECK(*p >= 0x20 && *p <= 0x7e);
     }
+}
+
+
+/* a mistake of the text */
+
+static inline void
+fuzz_text_error(void *data, uint32_t line, uint32_t column, const char *reason)
+{
+    fuzz_text_t *text = data;
+
+    text->told++;
+
+    FUZZ_CHECK(line > 0 && column > 0);
+    fuzz_reason(reason, FUZZ_REASON);
 }
 
 

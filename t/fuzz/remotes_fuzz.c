@@ -11,9 +11,6 @@
 #include "settings.h"
 
 
-#define FUZZ_REASON  512
-
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void fuzz_mistake(void *data, const char *where, const char *what);

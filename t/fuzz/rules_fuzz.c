@@ -12,22 +12,17 @@
 #include "rules_walk.h"
 
 
-#define FUZZ_REASON  512
 #define FUZZ_RULES   16          /* that are walked over */
 
 
 typedef struct {
     fuzz_text_t          text;
     ngx_prom_rules_t     rules;
-    unsigned             told;
 } fuzz_parse_t;
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void *fuzz_alloc(void *data, size_t size);
-static void fuzz_error(void *data, uint32_t line, uint32_t column,
-    const char *reason);
 static void fuzz_rule(const fuzz_parse_t *parse, const ngx_prom_rule_t *rule);
 static void fuzz_key(const ngx_prom_rules_t *rules,
     const ngx_prom_rules_key_t *key);
@@ -51,15 +46,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&parse, 0, sizeof(fuzz_parse_t));
     fuzz_text_init(&parse.text, data, size);
 
-    parse.rules.alloc = fuzz_alloc;
-    parse.rules.error = fuzz_error;
-    parse.rules.data = &parse;
+    parse.rules.alloc = fuzz_text_alloc;
+    parse.rules.error = fuzz_text_error;
+    parse.rules.data = &parse.text;
 
     rc = ngx_prom_rules_parse(&parse.rules, parse.text.data, size);
 
     FUZZ_CHECK(rc == (parse.rules.errors ? 1 : 0));
-    FUZZ_CHECK(parse.told == (parse.rules.errors < NGX_PROM_ERRORS_MAX
-                              ? parse.rules.errors : NGX_PROM_ERRORS_MAX));
+    FUZZ_CHECK(parse.text.told
+               == (parse.rules.errors < NGX_PROM_ERRORS_MAX
+                   ? parse.rules.errors : NGX_PROM_ERRORS_MAX));
     FUZZ_CHECK(size == 0 || memcmp(parse.text.data, data, size) == 0);
 
     for (i = 0; i < parse.rules.count; i++) {
@@ -78,27 +74,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_text_free(&parse.text);
 
     return 0;
-}
-
-
-static void *
-fuzz_alloc(void *data, size_t size)
-{
-    fuzz_parse_t *parse = data;
-
-    return fuzz_text_alloc(&parse->text, size);
-}
-
-
-static void
-fuzz_error(void *data, uint32_t line, uint32_t column, const char *reason)
-{
-    fuzz_parse_t *parse = data;
-
-    parse->told++;
-
-    FUZZ_CHECK(line > 0 && column > 0);
-    fuzz_reason(reason, FUZZ_REASON);
 }
 
 

@@ -8,21 +8,14 @@
 #include "ngx_prom_tokens.h"
 
 
-#define FUZZ_REASON  512
-
-
 typedef struct {
     ngx_prom_tokens_t    pt;
     fuzz_text_t          text;
-    unsigned             told;
 } fuzz_parse_t;
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void *fuzz_alloc(void *data, size_t size);
-static void fuzz_error(void *data, uint32_t line, uint32_t column,
-    const char *reason);
 static void fuzz_token(const fuzz_parse_t *parse,
     const ngx_prom_token_t *token);
 
@@ -37,15 +30,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&parse, 0, sizeof(fuzz_parse_t));
     fuzz_text_init(&parse.text, data, size);
 
-    parse.pt.alloc = fuzz_alloc;
-    parse.pt.error = fuzz_error;
-    parse.pt.data = &parse;
+    parse.pt.alloc = fuzz_text_alloc;
+    parse.pt.error = fuzz_text_error;
+    parse.pt.data = &parse.text;
 
     rc = ngx_prom_tokens_parse(&parse.pt, parse.text.data, size);
 
     FUZZ_CHECK(rc == (parse.pt.errors ? 1 : 0));
-    FUZZ_CHECK(parse.told == (parse.pt.errors < NGX_PROM_ERRORS_MAX
-                              ? parse.pt.errors : NGX_PROM_ERRORS_MAX));
+    FUZZ_CHECK(parse.text.told == (parse.pt.errors < NGX_PROM_ERRORS_MAX
+                                   ? parse.pt.errors : NGX_PROM_ERRORS_MAX));
 
     for (i = 0; i < parse.pt.count; i++) {
         fuzz_token(&parse, &parse.pt.tokens[i]);
@@ -59,27 +52,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_text_free(&parse.text);
 
     return 0;
-}
-
-
-static void *
-fuzz_alloc(void *data, size_t size)
-{
-    fuzz_parse_t *parse = data;
-
-    return fuzz_text_alloc(&parse->text, size);
-}
-
-
-static void
-fuzz_error(void *data, uint32_t line, uint32_t column, const char *reason)
-{
-    fuzz_parse_t *parse = data;
-
-    parse->told++;
-
-    FUZZ_CHECK(line > 0 && column > 0);
-    fuzz_reason(reason, FUZZ_REASON);
 }
 
 

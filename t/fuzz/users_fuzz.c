@@ -8,21 +8,14 @@
 #include "ngx_prom_users.h"
 
 
-#define FUZZ_REASON  512
-
-
 typedef struct {
     ngx_prom_users_t     pu;
     fuzz_text_t          text;
-    unsigned             told;
 } fuzz_parse_t;
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void *fuzz_alloc(void *data, size_t size);
-static void fuzz_error(void *data, uint32_t line, uint32_t column,
-    const char *reason);
 static void fuzz_user(const fuzz_parse_t *parse, const ngx_prom_user_t *user);
 static int fuzz_order(const ngx_prom_text_t *one, const ngx_prom_text_t *two);
 
@@ -38,15 +31,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&parse, 0, sizeof(fuzz_parse_t));
     fuzz_text_init(&parse.text, data, size);
 
-    parse.pu.alloc = fuzz_alloc;
-    parse.pu.error = fuzz_error;
-    parse.pu.data = &parse;
+    parse.pu.alloc = fuzz_text_alloc;
+    parse.pu.error = fuzz_text_error;
+    parse.pu.data = &parse.text;
 
     rc = ngx_prom_users_parse(&parse.pu, parse.text.data, size);
 
     FUZZ_CHECK(rc == (parse.pu.errors ? 1 : 0));
-    FUZZ_CHECK(parse.told == (parse.pu.errors < NGX_PROM_ERRORS_MAX
-                              ? parse.pu.errors : NGX_PROM_ERRORS_MAX));
+    FUZZ_CHECK(parse.text.told == (parse.pu.errors < NGX_PROM_ERRORS_MAX
+                                   ? parse.pu.errors : NGX_PROM_ERRORS_MAX));
 
     for (i = 0; i < parse.pu.count; i++) {
         user = &parse.pu.users[i];
@@ -67,27 +60,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_text_free(&parse.text);
 
     return 0;
-}
-
-
-static void *
-fuzz_alloc(void *data, size_t size)
-{
-    fuzz_parse_t *parse = data;
-
-    return fuzz_text_alloc(&parse->text, size);
-}
-
-
-static void
-fuzz_error(void *data, uint32_t line, uint32_t column, const char *reason)
-{
-    fuzz_parse_t *parse = data;
-
-    parse->told++;
-
-    FUZZ_CHECK(line > 0 && column > 0);
-    fuzz_reason(reason, FUZZ_REASON);
 }
 
 
