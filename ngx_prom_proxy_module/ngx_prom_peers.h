@@ -13,6 +13,7 @@
 #define _NGX_PROM_PEERS_H_INCLUDED_
 
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@
 #define NGX_PROM_PEERS_NUMBERS    65536
 #define NGX_PROM_PEERS_KEY        32             /* bytes of a public key */
 #define NGX_PROM_PEERS_ENDPOINT   64             /* with a final zero */
+#define NGX_PROM_PEERS_REASON     512
 
 
 /*
@@ -45,6 +47,17 @@ typedef struct {
 typedef struct {
     uint32_t             magic;       /* set last */
     uint32_t             size;        /* of a record */
+
+    /* of the nodes file; guarded by seq as a record is */
+
+    uint32_t             seq;
+    uint32_t             nodes;       /* lines of the set in use */
+    uint64_t             loaded;      /* when they were: ms of Unix time; 0:
+                                         nothing is known of the file */
+    uint64_t             failures;    /* changes that were refused */
+    uint32_t             failed;      /* the last change was: */
+    uint32_t             reason_len;
+    char                 reason[NGX_PROM_PEERS_REASON];
 } ngx_prom_peers_head_t;
 
 
@@ -58,15 +71,24 @@ typedef struct {
 } ngx_prom_peers_t;
 
 
+/* the number of a node, from its address: len bytes in network order */
+
+static inline uint32_t
+ngx_prom_peers_number(const uint8_t *address, size_t len)
+{
+    return (uint32_t) address[len - 2] << 8 | address[len - 1];
+}
+
+
 /*
  * What tells a node's key from those that had its number before: never 0, as
  * that is a target that is no node.
  */
 
-static inline uint64_t
+static inline uint32_t
 ngx_prom_peers_mark(const uint8_t *key)
 {
-    uint64_t  mark;
+    uint32_t  mark;
 
     memcpy(&mark, key, sizeof(mark));
 

@@ -65,7 +65,7 @@ typedef struct {
 
     uint8_t              ip[16];      /* network order; 4 bytes for IPv4 */
 
-    uint64_t             node;        /* ngx_prom_peers_mark() of its node's
+    uint32_t             node;        /* ngx_prom_peers_mark() of its node's
                                          key, or 0: it's of no node */
 } ngx_prom_target_t;
 
