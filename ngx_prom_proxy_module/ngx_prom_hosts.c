@@ -6,7 +6,6 @@
 
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "ngx_prom_hosts_key.h"
@@ -14,7 +13,6 @@
 
 
 #define NGX_PROM_HOST_MIN     1      /* bytes of a line with a name */
-#define NGX_PROM_HOST_REASON  512
 #define NGX_PROM_BLOB_MIN     40     /* bytes that are no word but a key */
 
 #define NGX_PROM_HOST_FORM                                                    \
@@ -422,16 +420,10 @@ void
 ngx_prom_hosts_error(ngx_prom_hosts_t *ph, const ngx_prom_host_t *host,
     uint32_t column, const char *fmt, ...)
 {
-    char     reason[NGX_PROM_HOST_REASON];
     va_list  args;
 
-    if (ph->errors++ >= NGX_PROM_ERRORS_MAX) {
-        return;
-    }
-
     va_start(args, fmt);
-    (void) vsnprintf(reason, sizeof(reason), fmt, args);
+    ngx_prom_lines_error(ph->error, ph->data, &ph->errors, host->line, column,
+                         fmt, args);
     va_end(args);
-
-    ph->error(ph->data, host->line, column, reason);
 }

@@ -182,10 +182,7 @@ static void
 ngx_prom_target_check(ngx_prom_hosts_t *ph, const ngx_prom_host_t *host,
     const ngx_prom_seen_t *names)
 {
-    char                    *p;
-    size_t                   pos, len;
-    uint16_t                 port;
-    ngx_prom_text_t          name;
+    size_t                   len;
     ngx_prom_excerpt_t       buf, exporter;
     const ngx_prom_host_t   *parent;
 
@@ -193,40 +190,28 @@ ngx_prom_target_check(ngx_prom_hosts_t *ph, const ngx_prom_host_t *host,
         return;
     }
 
-    for (p = host->name.data + host->name.len; p > host->name.data; p--) {
-        if (p[-1] == '/') {
-            break;
-        }
-    }
+    len = ngx_prom_exporters_parent(&host->name);
 
-    if (p == host->name.data) {
+    if (len == 0) {
         return;
     }
 
     parent = ngx_prom_host_line(ph, ngx_prom_seen_find(names, host->name.data,
-                                                       p - 1
-                                                       - host->name.data));
+                                                       len));
 
-    if (parent == NULL) {
+    if (parent == NULL
+        || !ngx_prom_exporters_have(&parent->exporters, &host->name))
+    {
         return;
     }
 
-    len = host->name.len - (p - host->name.data);
-    pos = 0;
-
-    while (ngx_prom_hosts_exporter(parent, &pos, &name, &port)) {
-
-        if (name.len == len && memcmp(name.data, p, len) == 0) {
-            ngx_prom_hosts_error(ph, host, host->column, "target \"%s\" is "
-                                 "made by exporter \"%s\" on line %u already",
-                                 ngx_prom_excerpt(buf, host->name.data,
-                                                  host->name.len),
-                                 ngx_prom_excerpt(exporter, name.data,
-                                                  name.len),
-                                 (unsigned) parent->line);
-            return;
-        }
-    }
+    ngx_prom_hosts_error(ph, host, host->column, "target \"%s\" is made by "
+                         "exporter \"%s\" on line %u already",
+                         ngx_prom_excerpt(buf, host->name.data,
+                                          host->name.len),
+                         ngx_prom_excerpt(exporter, host->name.data + len + 1,
+                                          host->name.len - len - 1),
+                         (unsigned) parent->line);
 }
 
 

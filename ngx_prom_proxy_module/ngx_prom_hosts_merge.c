@@ -13,19 +13,13 @@
 #define NGX_PROM_TUNNEL_ADDRESS  sizeof("localhost:65535")   /* with a zero */
 
 
-typedef struct {
-    ngx_prom_target_t   *target;
-    char                *text;        /* where the next one's texts go */
-} ngx_prom_merge_t;
-
-
 static void ngx_prom_merge_size(const ngx_prom_hosts_t *ph, size_t *count,
     size_t *bytes);
 static void ngx_prom_merge_host(ngx_prom_merge_t *merge,
     const ngx_prom_host_t *host);
-static void ngx_prom_merge_check(ngx_prom_hosts_t *ph,
-    const ngx_prom_host_t *host, const ngx_prom_target_t *target,
-    const ngx_prom_seen_t *names);
+static void ngx_prom_merge_check(const ngx_prom_merge_t *merge,
+    ngx_prom_hosts_t *ph, const ngx_prom_host_t *host,
+    const ngx_prom_target_t *target);
 
 
 int
@@ -33,9 +27,8 @@ ngx_prom_hosts_merge(ngx_prom_hosts_t *ph, ngx_prom_targets_t *pt)
 {
     size_t              count, bytes;
     uint32_t            i;
-    ngx_prom_seen_t     names;
     ngx_prom_merge_t    merge;
-    ngx_prom_target_t  *targets, *target;
+    ngx_prom_target_t  *target;
 
     ngx_prom_merge_size(ph, &count, &bytes);
 
@@ -43,41 +36,16 @@ ngx_prom_hosts_merge(ngx_prom_hosts_t *ph, ngx_prom_targets_t *pt)
         return 0;
     }
 
-    if (pt->count > SIZE_MAX / sizeof(ngx_prom_target_t) - count) {
+    if (ngx_prom_merge_start(&merge, pt, count, bytes) == -1) {
         return -1;
     }
-
-    targets = pt->alloc(pt->data,
-                        (pt->count + count) * sizeof(ngx_prom_target_t));
-    if (targets == NULL) {
-        return -1;
-    }
-
-    merge.text = pt->alloc(pt->data, bytes);
-    if (merge.text == NULL) {
-        return -1;
-    }
-
-    if (ngx_prom_seen_init(&names, pt->alloc, pt->data, pt->count) == -1) {
-        return -1;
-    }
-
-    for (i = 0; i < pt->count; i++) {
-        target = &pt->targets[i];
-        targets[i] = *target;
-
-        (void) ngx_prom_seen_add(&names, target->name.data, target->name.len,
-                                 target->line);
-    }
-
-    merge.target = targets + pt->count;
 
     for (i = 0; i < ph->count; i++) {
         target = merge.target;
         ngx_prom_merge_host(&merge, &ph->hosts[i]);
 
         for ( /* void */ ; target < merge.target; target++) {
-            ngx_prom_merge_check(ph, &ph->hosts[i], target, &names);
+            ngx_prom_merge_check(&merge, ph, &ph->hosts[i], target);
         }
     }
 
@@ -85,8 +53,7 @@ ngx_prom_hosts_merge(ngx_prom_hosts_t *ph, ngx_prom_targets_t *pt)
         return 1;
     }
 
-    pt->targets = targets;
-    pt->count += (uint32_t) count;
+    ngx_prom_merge_end(&merge, pt);
 
     return 0;
 }
@@ -154,37 +121,107 @@ ngx_prom_merge_host(ngx_prom_merge_t *merge, const ngx_prom_host_t *host)
 
         merge->text += NGX_PROM_TUNNEL_ADDRESS;
 
-        if (name.len == 0) {
-            target->name = host->name;
-            continue;
-        }
-
-        target->name.data = merge->text;
-        target->name.len = host->name.len + 1 + name.len;
-
-        memcpy(merge->text, host->name.data, host->name.len);
-        merge->text[host->name.len] = '/';
-        memcpy(merge->text + host->name.len + 1, name.data, name.len);
-
-        merge->text += target->name.len;
+        ngx_prom_merge_name(merge, target, &host->name, &name);
     }
 }
 
 
 static void
-ngx_prom_merge_check(ngx_prom_hosts_t *ph, const ngx_prom_host_t *host,
-    const ngx_prom_target_t *target, const ngx_prom_seen_t *names)
+ngx_prom_merge_check(const ngx_prom_merge_t *merge, ngx_prom_hosts_t *ph,
+    const ngx_prom_host_t *host, const ngx_prom_target_t *target)
 {
-    uint32_t             line;
-    ngx_prom_excerpt_t   buf;
+    ngx_prom_excerpt_t        buf;
+    const ngx_prom_target_t  *other;
 
-    line = ngx_prom_seen_find(names, target->name.data, target->name.len);
+    other = ngx_prom_merge_find(merge, target);
 
-    if (line) {
+    if (other) {
         ngx_prom_hosts_error(ph, host, host->column, "target \"%s\" is on "
                              "line %u of the targets file already",
                              ngx_prom_excerpt(buf, target->name.data,
                                               target->name.len),
-                             (unsigned) line);
+                             (unsigned) other->line);
     }
+}
+
+
+int
+ngx_prom_merge_start(ngx_prom_merge_t *merge, const ngx_prom_targets_t *pt,
+    size_t count, size_t bytes)
+{
+    uint32_t            i;
+    ngx_prom_target_t  *target;
+
+    if (pt->count + count > SIZE_MAX / sizeof(ngx_prom_target_t)) {
+        return -1;
+    }
+
+    merge->first = pt->alloc(pt->data,
+                             (pt->count + count) * sizeof(ngx_prom_target_t));
+    if (merge->first == NULL) {
+        return -1;
+    }
+
+    merge->text = pt->alloc(pt->data, bytes);
+    if (merge->text == NULL) {
+        return -1;
+    }
+
+    if (ngx_prom_seen_init(&merge->names, pt->alloc, pt->data, pt->count)
+        == -1)
+    {
+        return -1;
+    }
+
+    for (i = 0; i < pt->count; i++) {
+        target = &merge->first[i];
+        *target = pt->targets[i];
+
+        (void) ngx_prom_seen_add(&merge->names, target->name.data,
+                                 target->name.len, i + 1);
+    }
+
+    merge->target = merge->first + pt->count;
+
+    return 0;
+}
+
+
+void
+ngx_prom_merge_name(ngx_prom_merge_t *merge, ngx_prom_target_t *target,
+    const ngx_prom_text_t *name, const ngx_prom_text_t *exporter)
+{
+    if (exporter->len == 0) {
+        target->name = *name;
+        return;
+    }
+
+    target->name.data = merge->text;
+    target->name.len = name->len + 1 + exporter->len;
+
+    memcpy(merge->text, name->data, name->len);
+    merge->text[name->len] = '/';
+    memcpy(merge->text + name->len + 1, exporter->data, exporter->len);
+
+    merge->text += target->name.len;
+}
+
+
+const ngx_prom_target_t *
+ngx_prom_merge_find(const ngx_prom_merge_t *merge,
+    const ngx_prom_target_t *target)
+{
+    uint32_t  n;
+
+    n = ngx_prom_seen_find(&merge->names, target->name.data, target->name.len);
+
+    return n ? &merge->first[n - 1] : NULL;
+}
+
+
+void
+ngx_prom_merge_end(const ngx_prom_merge_t *merge, ngx_prom_targets_t *pt)
+{
+    pt->targets = merge->first;
+    pt->count = (uint32_t) (merge->target - merge->first);
 }

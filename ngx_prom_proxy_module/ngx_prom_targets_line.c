@@ -1,10 +1,9 @@
 /*
- * What the grammars of targets, hosts and tokens share: lines, words and
- * names, and finding what is there twice.
+ * What the grammars of targets, hosts, nodes and tokens share: lines, words
+ * and names, and finding what is there twice.
  */
 
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -198,22 +197,69 @@ ngx_prom_line_token(ngx_prom_line_t *pl, ngx_prom_text_t *token)
 
 
 void
+ngx_prom_line_peek(const ngx_prom_line_t *pl, ngx_prom_text_t *word)
+{
+    char  *p;
+
+    for (p = pl->pos; p < pl->end && !ngx_prom_blank(*p); p++) { /* void */ }
+
+    word->data = pl->pos;
+    word->len = p - pl->pos;
+}
+
+
+uint32_t
+ngx_prom_port_number(const char *p, size_t len)
+{
+    size_t    i;
+    uint32_t  port;
+
+    port = 0;
+
+    for (i = 0; i < len; i++) {
+        if (!ngx_prom_digit(p[i])) {
+            return 0;
+        }
+
+        port = port * 10 + (uint32_t) (p[i] - '0');
+
+        if (port == 0 || port > 65535) {
+            return 0;
+        }
+    }
+
+    return port;
+}
+
+
+void
 ngx_prom_line_error(ngx_prom_line_t *pl, const char *at, const char *fmt, ...)
 {
-    char     reason[NGX_PROM_REASON];
     va_list  args;
 
     pl->wrong = 1;
 
-    if ((*pl->errors)++ >= NGX_PROM_ERRORS_MAX) {
+    va_start(args, fmt);
+    ngx_prom_lines_error(pl->error, pl->data, pl->errors, pl->number,
+                         (uint32_t) (at - pl->start + 1), fmt, args);
+    va_end(args);
+}
+
+
+void
+ngx_prom_lines_error(ngx_prom_targets_error_pt error, void *data,
+    uint32_t *errors, uint32_t line, uint32_t column, const char *fmt,
+    va_list args)
+{
+    char  reason[NGX_PROM_REASON];
+
+    if ((*errors)++ >= NGX_PROM_ERRORS_MAX) {
         return;
     }
 
-    va_start(args, fmt);
     (void) vsnprintf(reason, sizeof(reason), fmt, args);
-    va_end(args);
 
-    pl->error(pl->data, pl->number, (uint32_t) (at - pl->start + 1), reason);
+    error(data, line, column, reason);
 }
 
 

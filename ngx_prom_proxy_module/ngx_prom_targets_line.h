@@ -1,12 +1,14 @@
 /*
- * What the grammars of targets, hosts and tokens share: the line that is being
- * parsed.
+ * What the grammars of targets, hosts, nodes and tokens share: the line that
+ * is being parsed.
  */
 
 
 #ifndef _NGX_PROM_TARGETS_LINE_H_INCLUDED_
 #define _NGX_PROM_TARGETS_LINE_H_INCLUDED_
 
+
+#include <stdarg.h>
 
 #include "ngx_prom_targets.h"
 
@@ -94,6 +96,14 @@ int ngx_prom_line_more(ngx_prom_line_t *pl);
 
 int ngx_prom_line_token(ngx_prom_line_t *pl, ngx_prom_text_t *token);
 
+/* the word that comes next, where there is more, and stays to be parsed */
+
+void ngx_prom_line_peek(const ngx_prom_line_t *pl, ngx_prom_text_t *word);
+
+/* 0 if it isn't a port's number, without leading zeros */
+
+uint32_t ngx_prom_port_number(const char *p, size_t len);
+
 /* fills in target, or tells what is wrong with its address */
 
 void ngx_prom_address_parse(ngx_prom_line_t *pl, ngx_prom_target_t *target);
@@ -140,6 +150,12 @@ uint64_t ngx_prom_hash(const char *data, size_t len);
 
 void ngx_prom_line_error(ngx_prom_line_t *pl, const char *at,
     const char *fmt, ...) NGX_PROM_FORMAT;
+
+/* the same of any line, for what is found behind all of them */
+
+void ngx_prom_lines_error(ngx_prom_targets_error_pt error, void *data,
+    uint32_t *errors, uint32_t line, uint32_t column, const char *fmt,
+    va_list args);
 
 /* makes bytes of the file fit for a log: printable, short and quotable */
 

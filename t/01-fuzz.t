@@ -1,10 +1,10 @@
 #!/usr/bin/perl
 
-# t/01-fuzz.t: nothing that a targets file, a hosts file, a certificate, a
-# pushed response, a file of tokens or users, an allow-list, a scrape that a
-# client is handed, a request for a tunnel or one that is signed, what a token
-# endpoint answers, a file of remotes, a line of the keeper or the path of a
-# query may hold upsets what reads it
+# t/01-fuzz.t: nothing that a targets file, a hosts file, a file of nodes, a
+# certificate, a pushed response, a file of tokens or users, an allow-list, a
+# scrape that a client is handed, a request for a tunnel or one that is signed,
+# what a token endpoint answers, a file of remotes, a line of the keeper or the
+# path of a query may hold upsets what reads it
 #
 # MP_FUZZ_SECONDS is how long it tries each for, 8 if not set. What it finds is
 # printed in base64: decode that into a file, and run the fuzzer on it.
@@ -28,7 +28,7 @@ my $dir = File::Temp->newdir;
 plan skip_all => 'clang is not installed'
     if !grep { -x "$_/clang" } split /:/, $ENV{PATH};
 
-plan tests => 42;
+plan tests => 45;
 
 
 # Runs a command; what it says is printed only if it fails.
@@ -101,6 +101,11 @@ SKIP: {
 
 SKIP: {
     fuzzes('hosts', 'corpus-hosts', @targets, @hosts);
+}
+
+SKIP: {
+    fuzzes('nodes', 'corpus-nodes', @targets, @hosts,
+        glob "$grammar/ngx_prom_nodes*.c");
 }
 
 SKIP: {

@@ -10,8 +10,8 @@ use File::Temp;
 use FindBin;
 
 our @EXPORT = qw(answer_dumper cases check checkme_dumper connect_dumper dumper
-    hosts_dumper hosts_tool query_tool rules_dumper run sigv4_dumper slurp spew
-    tokens_dumper tool users_dumper workdir);
+    hosts_dumper hosts_tool nodes_dumper query_tool rules_dumper run
+    sigv4_dumper slurp spew tokens_dumper tool users_dumper workdir);
 
 my $root = "$FindBin::Bin/..";
 my $grammar = "$root/ngx_prom_proxy_module";
@@ -101,6 +101,11 @@ sub dumper {
 
 sub hosts_dumper {
     return build_dump('hosts_dump', glob("$grammar/ngx_prom_hosts*.c"));
+}
+
+sub nodes_dumper {
+    return build_dump('nodes_dump', glob("$grammar/ngx_prom_hosts*.c"),
+        glob("$grammar/ngx_prom_nodes*.c"));
 }
 
 sub tokens_dumper {

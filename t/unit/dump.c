@@ -76,3 +76,31 @@ dump_error(void *data, uint32_t line, uint32_t column, const char *reason)
 
     printf("%u:%u: %s\n", line, column, reason);
 }
+
+
+void
+dump_merged(const ngx_prom_target_t *target)
+{
+    size_t       pos;
+    const char  *name, *value;
+
+    printf("target=%.*s address=%.*s host=%.*s port=%u tunnel=%u kind=%u "
+           "line=%u",
+           (int) target->name.len, target->name.data,
+           (int) target->address.len, target->address.data,
+           (int) target->host.len, target->host.data,
+           (unsigned) target->port, (unsigned) target->tunnel,
+           (unsigned) target->kind, (unsigned) target->line);
+
+    if (target->peer.len) {
+        printf(" peer=%.4s", target->peer.data);
+    }
+
+    pos = 0;
+
+    while (ngx_prom_targets_label(target, &pos, &name, &value)) {
+        printf(" %s=[%s]", name, value);
+    }
+
+    putchar('\n');
+}

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "ngx_prom_targets.h"
+
 
 /* fails after left allocations; the rest is what was made */
 
@@ -17,7 +19,7 @@ typedef struct {
     int      left;
     int      used;
     size_t   bytes;
-    void    *blocks[16];
+    void    *blocks[32];
 } dump_memory_t;
 
 
@@ -32,6 +34,10 @@ void dump_free(dump_memory_t *memory);
 
 void dump_error(void *data, uint32_t line, uint32_t column,
     const char *reason);
+
+/* one that is merged with others, in a line with its labels */
+
+void dump_merged(const ngx_prom_target_t *target);
 
 
 #endif /* _DUMP_H_INCLUDED_ */

@@ -18,7 +18,6 @@
 
 
 static void dump_host(const ngx_prom_host_t *host);
-static void dump_target(const ngx_prom_target_t *target);
 
 
 int
@@ -74,7 +73,7 @@ main(int argc, char **argv)
     }
 
     for (i = 0; i < pt.count; i++) {
-        dump_target(&pt.targets[i]);
+        dump_merged(&pt.targets[i]);
     }
 
     printf("rc=%d\n", rc);
@@ -104,30 +103,6 @@ dump_host(const ngx_prom_host_t *host)
 
     while (ngx_prom_hosts_exporter(host, &pos, &name, &port)) {
         printf(" [%.*s]:%u", (int) name.len, name.data, (unsigned) port);
-    }
-
-    putchar('\n');
-}
-
-
-static void
-dump_target(const ngx_prom_target_t *target)
-{
-    size_t       pos;
-    const char  *name, *value;
-
-    printf("target=%.*s address=%.*s host=%.*s port=%u tunnel=%u kind=%u "
-           "line=%u",
-           (int) target->name.len, target->name.data,
-           (int) target->address.len, target->address.data,
-           (int) target->host.len, target->host.data,
-           (unsigned) target->port, (unsigned) target->tunnel,
-           (unsigned) target->kind, (unsigned) target->line);
-
-    pos = 0;
-
-    while (ngx_prom_targets_label(target, &pos, &name, &value)) {
-        printf(" %s=[%s]", name, value);
     }
 
     putchar('\n');
