@@ -8,6 +8,7 @@
 
 #include "ngx_prom_hosts_key.h"
 #include "ngx_prom_nodes_line.h"
+#include "ngx_prom_peers.h"
 
 
 #define NGX_PROM_NODE_KEYS  33        /* decoded at most */
@@ -512,11 +513,9 @@ ngx_prom_nodes_exporter(const ngx_prom_node_t *node, size_t *pos,
 uint16_t
 ngx_prom_nodes_number(const ngx_prom_node_t *node)
 {
-    const uint8_t  *p;
-
-    p = node->address4.len ? &node->ip4[2] : &node->ip6[14];
-
-    return (uint16_t) (p[0] << 8 | p[1]);
+    return (uint16_t) (node->address4.len
+                       ? ngx_prom_peers_number(node->ip4, 4)
+                       : ngx_prom_peers_number(node->ip6, 16));
 }
 
 

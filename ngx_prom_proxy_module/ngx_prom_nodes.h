@@ -89,8 +89,9 @@ int ngx_prom_nodes_exporter(const ngx_prom_node_t *node, size_t *pos,
     ngx_prom_text_t *name, uint16_t *port);
 
 /*
- * The number of a node: the low 16 bits of its IPv4 address, or of the IPv6
- * one where it has that alone.  Two nodes may have the same one.
+ * The number of a node, for ngx_prom_peers.h: the low 16 bits of its IPv4
+ * address, or of the IPv6 one where it has that alone.  Two nodes may have the
+ * same one.
  */
 
 uint16_t ngx_prom_nodes_number(const ngx_prom_node_t *node);

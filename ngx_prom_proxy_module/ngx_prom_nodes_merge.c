@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ngx_prom_nodes_line.h"
+#include "ngx_prom_peers.h"
 
 
 /* with a zero */
@@ -176,9 +177,12 @@ static void
 ngx_prom_nodes_merge_node(ngx_prom_merge_t *merge, const ngx_prom_node_t *node)
 {
     size_t              pos;
+    uint8_t             key[NGX_PROM_NODE_KEY];
     uint16_t            port;
     ngx_prom_text_t     name;
     ngx_prom_target_t  *target;
+
+    (void) ngx_prom_nodes_key(key, node->key.data, node->key.len);
 
     pos = 0;
 
@@ -191,7 +195,7 @@ ngx_prom_nodes_merge_node(ngx_prom_merge_t *merge, const ngx_prom_node_t *node)
         ngx_prom_merge_name(merge, target, &node->name, &name);
 
         target->labels = node->labels;
-        target->peer = node->key;
+        target->node = ngx_prom_peers_mark(key);
         target->line = node->line;
     }
 }

@@ -55,7 +55,6 @@ typedef struct {
     ngx_prom_text_t      host;        /* no brackets; PATH of "unix:" */
     ngx_prom_text_t      base;        /* "" or "/base", no "/" at the end */
     ngx_prom_text_t      labels;      /* "name\0value\0"..., unescaped */
-    ngx_prom_text_t      peer;        /* a node's public key, base64; or "" */
 
     uint32_t             line;        /* from 1 */
     uint16_t             port;        /* host order; 0 for "unix:" */

@@ -102,7 +102,7 @@ END
 
 is(dump_of("a {a} 10.87.0.2 x=y\n", @files), <<"END",
 node=a key=YWFh at=3 ip4=10.87.0.2 ip6= at=48 number=2 line=1 []:9100
-${others}target=a address=10.87.0.2:9100 host=10.87.0.2 port=9100 tunnel=0 kind=0 line=1 peer=YWFh x=[y]
+${others}target=a address=10.87.0.2:9100 host=10.87.0.2 port=9100 tunnel=0 kind=0 line=1 node=aaaa x=[y]
 rc=0
 END
     'targets of nodes come behind those of other files');
@@ -155,7 +155,7 @@ __DATA__
 web-1 {a} 10.87.0.2,fdaa:bbbb:cccc::2 env=prod
 ---
 node=web-1 key=YWFh at=7 ip4=10.87.0.2 ip6=fdaa:bbbb:cccc::2 at=52 number=2 line=1 []:9100
-target=web-1 address=10.87.0.2:9100 host=10.87.0.2 port=9100 tunnel=0 kind=0 line=1 peer=YWFh env=[prod]
+target=web-1 address=10.87.0.2:9100 host=10.87.0.2 port=9100 tunnel=0 kind=0 line=1 node=aaaa env=[prod]
 rc=0
 === IPv6 alone, written at length, and first
 a {a} FD00:0:0:0:0:0:0:0102
@@ -163,8 +163,8 @@ b {b} fd00::3,10.87.1.3
 ---
 node=a key=YWFh at=3 ip4= ip6=FD00:0:0:0:0:0:0:0102 at=48 number=258 line=1 []:9100
 node=b key=YmJi at=3 ip4=10.87.1.3 ip6=fd00::3 at=48 number=259 line=2 []:9100
-target=a address=[fd00::102]:9100 host=fd00::102 port=9100 tunnel=0 kind=1 line=1 peer=YWFh
-target=b address=10.87.1.3:9100 host=10.87.1.3 port=9100 tunnel=0 kind=0 line=2 peer=YmJi
+target=a address=[fd00::102]:9100 host=fd00::102 port=9100 tunnel=0 kind=1 line=1 node=aaaa
+target=b address=10.87.1.3:9100 host=10.87.1.3 port=9100 tunnel=0 kind=0 line=2 node=bbbb
 rc=0
 === one port, several exporters, labels on all sides
 a {a} 10.87.0.2 ports=9200
@@ -172,9 +172,9 @@ site/b {b} 10.87.0.3 x=1 ports=node:9100,mysqld:9104 y="2 3"
 ---
 node=a key=YWFh at=3 ip4=10.87.0.2 ip6= at=48 number=2 line=1 []:9200
 node=site/b key=YmJi at=8 ip4=10.87.0.3 ip6= at=53 number=3 line=2 [node]:9100 [mysqld]:9104
-target=a address=10.87.0.2:9200 host=10.87.0.2 port=9200 tunnel=0 kind=0 line=1 peer=YWFh
-target=site/b/node address=10.87.0.3:9100 host=10.87.0.3 port=9100 tunnel=0 kind=0 line=2 peer=YmJi x=[1] y=[2 3]
-target=site/b/mysqld address=10.87.0.3:9104 host=10.87.0.3 port=9104 tunnel=0 kind=0 line=2 peer=YmJi x=[1] y=[2 3]
+target=a address=10.87.0.2:9200 host=10.87.0.2 port=9200 tunnel=0 kind=0 line=1 node=aaaa
+target=site/b/node address=10.87.0.3:9100 host=10.87.0.3 port=9100 tunnel=0 kind=0 line=2 node=bbbb x=[1] y=[2 3]
+target=site/b/mysqld address=10.87.0.3:9104 host=10.87.0.3 port=9104 tunnel=0 kind=0 line=2 node=bbbb x=[1] y=[2 3]
 rc=0
 === comments, blank lines, CRLF, a byte order mark, no line end at last
 <ef><bb><bf># nodes<0d>
@@ -185,8 +185,8 @@ b {b} 10.87.0.3 #c<EOF>
 ---
 node=a key=YWFh at=7 ip4=10.87.0.2 ip6= at=54 number=2 line=3 []:9100
 node=b key=YmJi at=3 ip4=10.87.0.3 ip6= at=48 number=3 line=5 []:9100
-target=a address=10.87.0.2:9100 host=10.87.0.2 port=9100 tunnel=0 kind=0 line=3 peer=YWFh
-target=b address=10.87.0.3:9100 host=10.87.0.3 port=9100 tunnel=0 kind=0 line=5 peer=YmJi
+target=a address=10.87.0.2:9100 host=10.87.0.2 port=9100 tunnel=0 kind=0 line=3 node=aaaa
+target=b address=10.87.0.3:9100 host=10.87.0.3 port=9100 tunnel=0 kind=0 line=5 node=bbbb
 rc=0
 === an empty file
 <EOF>

@@ -250,8 +250,7 @@ fuzz_target(const ngx_prom_target_t *target)
     ngx_prom_targets_t   pt;
 
     FUZZ_CHECK(target->name.len > 0 && target->name.len <= NGX_PROM_NAME_MAX);
-    FUZZ_CHECK(target->peer.len == NGX_PROM_NODE_BASE64);
-    FUZZ_CHECK(target->port && target->tunnel == 0);
+    FUZZ_CHECK(target->port && target->tunnel == 0 && target->node);
 
     memset(&parse, 0, sizeof(parse));
 

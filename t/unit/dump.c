@@ -92,8 +92,8 @@ dump_merged(const ngx_prom_target_t *target)
            (unsigned) target->port, (unsigned) target->tunnel,
            (unsigned) target->kind, (unsigned) target->line);
 
-    if (target->peer.len) {
-        printf(" peer=%.4s", target->peer.data);
+    if (target->node) {
+        printf(" node=%.4s", (const char *) &target->node);
     }
 
     pos = 0;
