@@ -65,23 +65,26 @@ FROM $BASE_IMAGE AS proxy
 
 # systemd-standalone-sysusers stands in for systemd, which openssh-server would
 # bring. Host keys that its installation made would be the same in every
-# container. openssl makes the forward proxy's certificate; ca-certificates are
-# those that a remote's is verified by. Nobody changes passwords or mounts here:
-# no program keeps its setuid or setgid bit.
+# container. openssl makes certificates; ca-certificates are those that a
+# remote's is verified by. iproute2, which nginx brings, sets wg0's addresses.
+# Nobody changes passwords or mounts here: no program keeps its setuid or setgid
+# bit.
 
 RUN du -xsm / > /tmp/base \
     && apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y \
         --no-install-recommends \
-        ca-certificates libnginx-mod-stream nginx openssh-server openssl s6 \
-        systemd-standalone-sysusers \
+        ca-certificates iproute2 libnginx-mod-stream nftables nginx \
+        openssh-server openssl s6 systemd-standalone-sysusers wireguard-go \
+        wireguard-tools \
     && useradd --system --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin --password '*' monitoring \
     && useradd --system --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin --password '*' monitoring-keys \
     && mkdir -p /usr/lib/monitoring-proxy /etc/monitoring \
     && dpkg-query -W -f '${Package} ${Version}\n' \
-        nginx openssh-server libssl3t64 s6 > /usr/lib/monitoring-proxy/versions \
+        nginx openssh-server libssl3t64 s6 wireguard-go wireguard-tools \
+        > /usr/lib/monitoring-proxy/versions \
     && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
     && cd /etc/nginx \
     && rm -rf /etc/ssh/ssh_host_* /etc/ssh/sshd_config* modules-* sites-* \
@@ -123,9 +126,10 @@ RUN sed -i "1i monitoring-proxy $VERSION" /usr/lib/monitoring-proxy/versions \
 
 # 8080 is the poll transport's, where MONITORING_PROXY_POLL is on; 4445 the
 # forward proxy's, where MONITORING_PROXY_FORWARD_ALLOW or _ALLOW_FILE is set;
-# 9090 the query proxy's, where there is a remote
+# 9090 the query proxy's, where there is a remote; 51820 WireGuard's and 4443 that
+# of its enrolment, where MONITORING_PROXY_WIREGUARD is on
 
-EXPOSE 22 80 4445 8080 9090
+EXPOSE 22 80 4443 4445 8080 9090 51820/udp
 
 # of the scrape side alone: a tunnel that is down is no fault of the proxy's
 

@@ -58,8 +58,8 @@ my ($config) = @{ decode_json(docker('image', 'inspect', image())->{out}) };
 $config = $config->{Config};
 
 is_deeply([ sort keys %{ $config->{ExposedPorts} } ], [ '22/tcp',
-    '4445/tcp', '80/tcp', '8080/tcp', '9090/tcp' ],
-    'ports 22, 80, 4445, 8080 and 9090 are exposed');
+    '4443/tcp', '4445/tcp', '51820/udp', '80/tcp', '8080/tcp', '9090/tcp' ],
+    'ports 22, 80, 4443, 4445, 8080, 9090 and 51820/udp are exposed');
 
 for my $label (qw(title description source revision version created licenses
     base.name))

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 #
-# What a file of the user's has to be before anything reads it; with say.sh.
+# What a file of the user's has to be before anything reads it, and what it has;
+# with say.sh.
 
 is_there() {
     [ -e "$1" ] || [ -L "$1" ]
@@ -32,4 +33,12 @@ is_readable() {
             "CAP_DAC_OVERRIDE; chown it to root, or chmod a+r it"
         return 1
     fi
+}
+
+# how many lines say something
+
+count_lines() {
+    awk '{ sub(/^\357\273\277/, "") }
+        NF && $1 !~ /^#/ { count++ }
+        END { print count + 0 }' "$1"
 }

@@ -12,6 +12,10 @@ identity() {
     stat -L -c '%n %d %i %f %u %g %s %y %z' "$@" 2> /dev/null || :
 }
 
+# for who has something to do at each look
+
+looked() { :; }
+
 # in the background, so that a signal is met at once
 
 await() {
@@ -38,6 +42,7 @@ watch() {
             renew
         fi
 
+        looked
         previous=$now
         sleep 0.5 &
         await
