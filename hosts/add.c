@@ -87,7 +87,7 @@ hosts_add(const hosts_options_t *options, int argc, char **argv)
         return HOSTS_MISTAKE;
     }
 
-    add.store = store_open(add.path, 1);
+    add.store = store_open(add.path, 0644, stderr);
 
     if (add.store == NULL) {
         return HOSTS_MISTAKE;

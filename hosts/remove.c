@@ -27,7 +27,7 @@ hosts_remove(const hosts_options_t *options, int argc, char **argv)
     (void) options;
     (void) argc;
 
-    store = store_open(argv[0], 0);
+    store = store_open(argv[0], 0, stderr);
 
     if (store == NULL) {
         return HOSTS_MISTAKE;

@@ -519,7 +519,7 @@ is(tool_says('remove', "$dir/none", 'b'),
 my $inode = (stat $hosts)[1];
 add_says($hosts, 'b', '-');
 isnt((stat $hosts)[1], $inode, 'a file is replaced by another');
-is(join(' ', glob "$dir/.hosts.*"), '', '... and none is left beside it');
+is(join(' ', glob "$dir/.store.*"), '', '... and none is left beside it');
 
 symlink $hosts, "$dir/link";
 is(add_says("$dir/link", 'c', '-'), "0 20002\n", 'a symlink');

@@ -4,13 +4,10 @@
  */
 
 
-#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include "confine.h"
 #include "flags.h"
 #include "keeper.h"
 #include "prepare.h"
@@ -22,10 +19,8 @@
 #define MAIN_FAILED  1
 #define MAIN_USAGE   2
 
+#define MAIN_NAME    "monitoring-proxy-token"
 #define MAIN_RUN     "/usr/lib/monitoring-proxy/run-query"
-
-
-static int main_confine(void);
 
 
 static const char  main_usage[] =
@@ -74,44 +69,19 @@ main(int argc, char **argv)
         return MAIN_OK;
     }
 
+    /* so that prepare finds what the keeper can't read */
+
     if (strcmp(command, "prepare") == 0 && argc > 2) {
-        return main_confine() == 0 ? prepare(argv[2], argv + 3, argc - 3)
-                                   : MAIN_FAILED;
+        return confine(MAIN_NAME) == 0 ? prepare(argv[2], argv + 3, argc - 3)
+                                       : MAIN_FAILED;
     }
 
     if (strcmp(command, "keep") == 0 && argc == 5) {
-        return main_confine() == 0 ? keep(argv[2], argv[3], argv[4])
-                                   : MAIN_FAILED;
+        return confine(MAIN_NAME) == 0 ? keep(argv[2], argv[3], argv[4])
+                                       : MAIN_FAILED;
     }
 
     fputs(main_usage, stderr);
 
     return MAIN_USAGE;
-}
-
-
-/*
- * Root has no more rights than any user from here on, so that prepare finds
- * what the keeper can't read.
- */
-
-static int
-main_confine(void)
-{
-    struct __user_cap_header_struct  header;
-    struct __user_cap_data_struct    none[_LINUX_CAPABILITY_U32S_3];
-
-    memset(&header, 0, sizeof(header));
-    memset(none, 0, sizeof(none));
-
-    header.version = _LINUX_CAPABILITY_VERSION_3;
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1
-        || syscall(SYS_capset, &header, none) == -1)
-    {
-        perror("monitoring-proxy-token: can't give up capabilities");
-        return -1;
-    }
-
-    return 0;
 }

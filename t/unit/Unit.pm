@@ -163,9 +163,10 @@ sub build_dump {
 sub hosts_tool {
     return $ENV{MP_HOSTS_TOOL} if $ENV{MP_HOSTS_TOOL};
 
-    build('hosts', "-I$root/targets", "-I$root/landlock",
-        glob("$root/hosts/*.c"), "$root/targets/file.c",
+    build('hosts', "-I$root/common", "-I$root/targets",
+        "-I$root/landlock", glob("$root/hosts/*.c"), "$root/targets/file.c",
         "$root/targets/text.c", "$root/landlock/ruleset.c",
+        "$root/common/raw.c", "$root/common/store.c",
         glob("$grammar/ngx_prom_hosts*.c"), '-lcrypto');
     return "$dir/hosts";
 }

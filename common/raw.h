@@ -1,10 +1,10 @@
 /*
- * The lines of a hosts file as they are written, to be edited.
+ * The lines of a file of hosts or nodes as they are written, to be edited.
  */
 
 
-#ifndef _HOSTS_RAW_H_INCLUDED_
-#define _HOSTS_RAW_H_INCLUDED_
+#ifndef _COMMON_RAW_H_INCLUDED_
+#define _COMMON_RAW_H_INCLUDED_
 
 
 #include <stddef.h>
@@ -34,7 +34,7 @@ typedef struct {
 
 int raw_line(raw_line_t *line, const char *text, size_t len, size_t *pos);
 
-/* is the line that of the host with this name, which has no "/" at its ends */
+/* is its first word this name, which has no "/" at its ends */
 
 int raw_line_has(const raw_line_t *line, const char *name, size_t len);
 
@@ -44,4 +44,4 @@ int raw_word_label(const raw_text_t *word, const char *other);
 int raw_word_same(const raw_text_t *word, const char *other);
 
 
-#endif /* _HOSTS_RAW_H_INCLUDED_ */
+#endif /* _COMMON_RAW_H_INCLUDED_ */

@@ -3,7 +3,7 @@
  */
 
 
-#define _GNU_SOURCE
+#define _GNU_SOURCE  1                /* also by -D */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,13 +22,14 @@
 
 
 #define STORE_PATH   4096
-#define STORE_BESIDE "/.hosts.XXXXXX"
+#define STORE_BESIDE "/.store.XXXXXX"
 #define STORE_NAP    50               /* ms between tries to lock it */
 #define STORE_TRIES  200              /* 10 s in all */
 
 
 struct store_s {
-    const char          *told;        /* the path as its user has it */
+    const char          *name;        /* the path as its user has it */
+    FILE                *told;
     char                 path[STORE_PATH];   /* behind any symlinks */
     int                  fd;          /* has the lock */
     struct stat          st;
@@ -38,7 +39,7 @@ struct store_s {
 
 
 static int store_resolve(store_t *store);
-static int store_lock(store_t *store, int make);
+static int store_lock(store_t *store, mode_t make);
 static int store_lock_wait(store_t *store);
 static int store_beside(store_t *store, const char *text, size_t len);
 static int store_beside_fill(store_t *store, int fd, const char *text,
@@ -52,17 +53,18 @@ static void store_fail(const store_t *store, int error);
 
 
 store_t *
-store_open(const char *path, int make)
+store_open(const char *path, mode_t make, FILE *told)
 {
     store_t  *store;
 
     store = calloc(1, sizeof(store_t));
     if (store == NULL) {
-        text_fail(path, "out of memory", stderr);
+        text_fail(path, "out of memory", told);
         return NULL;
     }
 
-    store->told = path;
+    store->name = path;
+    store->told = told;
     store->fd = -1;
 
     if (store_resolve(store) == -1 || store_lock(store, make) == -1) {
@@ -70,7 +72,7 @@ store_open(const char *path, int make)
         return NULL;
     }
 
-    store->text = text_read(store->path, &store->len, stderr);
+    store->text = text_read(store->path, &store->len, told);
 
     if (store->text == NULL) {
         store_close(store);
@@ -109,22 +111,22 @@ store_resolve(store_t *store)
 {
     char  *path;
 
-    path = realpath(store->told, NULL);
+    path = realpath(store->name, NULL);
 
     if (path == NULL && errno != ENOENT) {
-        text_fail(store->told, strerror(errno), stderr);
+        text_fail(store->name, strerror(errno), store->told);
         return -1;
     }
 
-    if (strlen(path ? path : store->told)
+    if (strlen(path ? path : store->name)
         >= sizeof(store->path) - sizeof(STORE_BESIDE))
     {
-        text_fail(store->told, strerror(ENAMETOOLONG), stderr);
+        text_fail(store->name, strerror(ENAMETOOLONG), store->told);
         free(path);
         return -1;
     }
 
-    strcpy(store->path, path ? path : store->told);
+    strcpy(store->path, path ? path : store->name);
     free(path);
 
     return 0;
@@ -134,7 +136,7 @@ store_resolve(store_t *store)
 /* another may have replaced the file until the lock is ours */
 
 static int
-store_lock(store_t *store, int make)
+store_lock(store_t *store, mode_t make)
 {
     struct stat  st;
 
@@ -143,7 +145,7 @@ store_lock(store_t *store, int make)
 
         if (store->fd == -1 && errno == ENOENT && make) {
             store->fd = open(store->path, O_RDWR|O_CREAT|O_NOCTTY|O_CLOEXEC,
-                             0644);
+                             make);
 
             if (store->fd == -1) {
                 store_fail(store, errno);
@@ -152,12 +154,12 @@ store_lock(store_t *store, int make)
         }
 
         if (store->fd == -1 || fstat(store->fd, &store->st) == -1) {
-            text_fail(store->told, strerror(errno), stderr);
+            text_fail(store->name, strerror(errno), store->told);
             return -1;
         }
 
         if (!S_ISREG(store->st.st_mode)) {
-            text_fail(store->told, "is not a regular file", stderr);
+            text_fail(store->name, "is not a regular file", store->told);
             return -1;
         }
 
@@ -189,13 +191,13 @@ store_lock_wait(store_t *store)
     for (tries = 0; flock(store->fd, LOCK_EX|LOCK_NB) == -1; tries++) {
 
         if (errno != EWOULDBLOCK && errno != EINTR) {
-            text_fail(store->told, strerror(errno), stderr);
+            text_fail(store->name, strerror(errno), store->told);
             return -1;
         }
 
         if (tries == STORE_TRIES) {
-            text_fail(store->told, "is locked by another process, try again",
-                      stderr);
+            text_fail(store->name, "is locked by another process, try again",
+                      store->told);
             return -1;
         }
 
@@ -396,11 +398,11 @@ static void
 store_fail(const store_t *store, int error)
 {
     if (error == EROFS || error == EACCES || error == EPERM) {
-        fprintf(stderr, "%s: is not writable here; mount it, or better its "
-                "directory, without \":ro\", and let root write it\n",
-                store->told);
+        text_fail(store->name, "is not writable here; mount it, or better its "
+                  "directory, without \":ro\", and let root write it",
+                  store->told);
         return;
     }
 
-    text_fail(store->told, strerror(error), stderr);
+    text_fail(store->name, strerror(error), store->told);
 }
