@@ -22,7 +22,9 @@ SYNOPSIS
     monitoring-proxy-join [--name NAME]
     monitoring-proxy-join --port PORT [OPTION ...] HOST[:PORT]
     monitoring-proxy-join --forward PORT:ADDRESS:PORT [OPTION ...] HOST[:PORT]
-    monitoring-proxy-join --status | --uninstall [--purge] | --help
+    monitoring-proxy-join --wireguard TOKEN-URL [--interface NAME]
+    monitoring-proxy-join [--wireguard] --status | --uninstall [--purge]
+    monitoring-proxy-join --help
 
 DESCRIPTION
     Without a port it makes a system user and a key, unless they are there,
@@ -37,6 +39,14 @@ DESCRIPTION
 
     "monitoring-proxy add", at the proxy, prints the words for a host.
 
+    With a TOKEN-URL, which "monitoring-proxy wg invite" prints there, this
+    host is joined by WireGuard and needs no tunnel. Its key is made here, and
+    the public half alone is sent. wg-quick, by systemd or OpenRC where one of
+    them runs, keeps an interface up, and nftables lets the proxy, and nobody
+    else, reach the exporters' ports. These rules are written to stdout. With
+    a TOKEN-URL of "monitoring-proxy wg rotate" the key is replaced, and the
+    interface stays up.
+
 OPTIONS
     --port PORT        the port that this host has at the proxy; it leads to
                        localhost:9100, node_exporter's
@@ -50,15 +60,23 @@ OPTIONS
     --known-hosts-file FILE
                        the same from a file; one of both is needed, unless the
                        key is known from an earlier run
+    --wireguard TOKEN-URL
+                       join by WireGuard; with --status or --uninstall, which
+                       are about the interface then, without TOKEN-URL
+    --wireguard-file FILE
+                       the same from a file, so that no other user of this
+                       host sees the token among the processes
+    --interface NAME   what the interface is called; wg0
     --name NAME        what this host is called at the proxy; its own name if
                        not given
     --user USER        the system user of the tunnel; monitoring-proxy-tunnel
-    --wait SECONDS     how long to wait for the tunnel; 30. With 0, the tunnel
-                       is neither tried nor waited for
+    --wait SECONDS     how long to wait for the tunnel, or the handshake; 30.
+                       With 0, they are neither tried nor waited for
     --dry-run          say what would be done, and do nothing
     --status           say how the tunnel is doing
     --uninstall        stop the tunnel, and remove all but the key
-    --purge            remove the key, too
+    --purge            remove the key, too; it is all that a later run with
+                       the same TOKEN-URL needs
     --print WHAT       write to stdout "systemd", the unit, or "openrc", the
                        init script; and with ports and HOST "command", ssh
                        with its arguments, "conf", the text of tunnel.conf, or
@@ -71,6 +89,11 @@ FILES
     /etc/systemd/system/monitoring-proxy-tunnel.service
     /etc/init.d/monitoring-proxy-tunnel          where OpenRC runs
 
+    /etc/wireguard/wg0.conf                      the interface, with its key
+    /etc/wireguard/wg0.key                       the key, while that isn't there
+    /etc/wireguard/monitoring-proxy.nft          the firewall, nftables' table
+                                                 inet monitoring_proxy
+
 EXIT STATUS
     0  done; with ports: the tunnel stands
     1  something on this host went wrong, or root is needed
@@ -82,6 +105,14 @@ EXIT STATUS
     7  --status: not connected
 
     With 3, 4, 5 and 6 the tunnel is installed, and is tried again and again.
+
+    And with --wireguard:
+    0  done; there was a handshake
+    3  the proxy refused the token: used, expired, or for another name
+    4  the proxy could not enrol this host, or its answer makes no sense
+    5  the certificate is not the one that the token names
+    6  no connection for the enrolment, or no handshake in time; after that
+       the interface is installed, and tries again and again
 
 EXAMPLES
     monitoring-proxy-join

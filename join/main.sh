@@ -204,6 +204,31 @@ join() {
     fi
 }
 
+wireguard() {
+    if [ -n "$proxy$forwards$known" ]; then
+        wrong "--wireguard goes without HOST, --port, --forward and" \
+            "--known-hosts; the TOKEN-URL says all"
+    fi
+
+    if [ "$mode" = --print ]; then
+        wrong "--print has nothing of WireGuard's"
+    elif [ -z "$mode$url" ]; then
+        wrong "--wireguard wants a TOKEN-URL"
+    elif [ -n "$mode" ] && [ -n "$url" ]; then
+        wrong "$mode goes without a TOKEN-URL"
+    fi
+
+    interface=${interface:-wg0}
+    need_root
+    make_tmp
+
+    case $mode in
+    --status) wireguard_status ;;
+    --uninstall) wireguard_uninstall ;;
+    *) join_wireguard ;;
+    esac
+}
+
 main() {
     # the script itself may be what comes on stdin
 
@@ -215,10 +240,23 @@ main() {
     status=0
     mode='' what='' dry='' purge='' proxy='' port=22 forwards='' known=''
     changed='' public=''
+    wireguard='' url='' interface=''
+
+    # a range of letters is ASCII's, whatever the host speaks
+
+    LC_ALL=C
+    export LC_ALL
 
     parse "$@"
     [ -z "$purge" ] || [ "$mode" = --uninstall ] \
         || wrong "--purge goes with --uninstall"
+
+    if [ -n "$wireguard" ]; then
+        wireguard
+        exit $status
+    fi
+
+    [ -z "$interface" ] || wrong "--interface goes with --wireguard"
 
     case $mode in
     --print) print ;;

@@ -19,16 +19,16 @@ install_service() {
 
 running() {
     case $supervisor in
-    systemd) systemctl -q is-active $service ;;
-    openrc) rc-service -q $service status > /dev/null 2>&1 ;;
+    systemd) systemctl -q is-active "$service" ;;
+    openrc) rc-service -q "$service" status > /dev/null 2>&1 ;;
     none) return 1 ;;
     esac
 }
 
 enabled() {
     case $supervisor in
-    systemd) systemctl -q is-enabled $service 2> /dev/null ;;
-    openrc) [ -e /etc/runlevels/default/$service ] ;;
+    systemd) systemctl -q is-enabled "$service" 2> /dev/null ;;
+    openrc) [ -e "/etc/runlevels/default/$service" ] ;;
     none) return 1 ;;
     esac
 }

@@ -151,7 +151,7 @@ parse() {
 
         case $1 in
         --port | --forward | --known-hosts | --known-hosts-file | --name | \
-            --user | --wait | --print)
+            --user | --wait | --print | --wireguard-file | --interface)
             [ $# -gt 1 ] || wrong "$1 wants a value"
             ;;
         esac
@@ -189,6 +189,27 @@ parse() {
         --wait)
             is_number "$2" || wrong "--wait: \"$2\" is no number of seconds"
             wait=$2
+            shift
+            ;;
+        --wireguard)
+            wireguard=1
+
+            case ${2--} in
+            -*) ;;
+            *)
+                set_url "$1" "$2"
+                shift
+                ;;
+            esac
+            ;;
+        --wireguard-file)
+            [ -r "$2" ] || fail 1 "$1: can't read $2"
+            wireguard=1
+            set_url "$1" "$(cat "$2")"
+            shift
+            ;;
+        --interface)
+            set_interface "$2"
             shift
             ;;
         --print)
