@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_prom_board.h"
 #include "ngx_prom_tunnels.h"
 
 
@@ -19,9 +20,6 @@
 #define NGX_HTTP_PROM_TUNNEL_FINGERPRINT                                      \
     (sizeof("SHA256:") - 1                                                    \
      + ngx_base64_encoded_length(NGX_PROM_TUNNELS_DIGEST))
-
-
-typedef struct ngx_http_prom_board_s  ngx_http_prom_board_t;
 
 
 typedef enum {

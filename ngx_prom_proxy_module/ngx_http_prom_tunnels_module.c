@@ -1,68 +1,16 @@
 /*
- * The board of tunnels: mapped for as long as a configuration is in use, and
- * read without a lock, as its writers never wait for a reader.
- *
- * Nothing on it is trusted further than that its file keeps its size.
+ * The board of tunnels: who of the hosts is connected, and since when.
  */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
-#include <sys/mman.h>
 #include "ngx_http_prom_tunnels.h"
 
 
-/* a writer needs less than a microsecond, unless it was stopped meanwhile */
-
-#define NGX_HTTP_PROM_TUNNELS_TRIES  100
-
-/* the last millisecond of the year 9999 */
-
-#define NGX_HTTP_PROM_TUNNELS_TIME   ((uint64_t) 253402300799999)
-
-
-/* of Linux 5.14, and so younger than some headers */
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ  22
-#endif
-
-/* of memory, of 4096 bytes or more */
-
-#define NGX_HTTP_PROM_TUNNELS_PAGES                                           \
-    (sizeof(ngx_prom_tunnels_t) / 4096 + 1)
-
-
-struct ngx_http_prom_board_s {
-    ngx_prom_tunnels_t          *map;
-    u_char                       there[NGX_HTTP_PROM_TUNNELS_PAGES];
-};
-
-
-typedef struct {
-    ngx_str_t                    file;
-    ngx_http_prom_board_t        board;
-} ngx_http_prom_tunnels_main_conf_t;
-
-
-static ngx_uint_t ngx_http_prom_tunnels_there(ngx_http_prom_board_t *board,
-    const void *place);
-static ngx_uint_t ngx_http_prom_tunnels_copy(void *to, const void *from,
-    size_t size, const uint32_t *seq);
-static void ngx_http_prom_tunnels_address(ngx_http_prom_tunnel_t *tunnel,
-    const ngx_prom_tunnel_t *record);
 static void ngx_http_prom_tunnels_fingerprint(ngx_http_prom_tunnel_t *tunnel,
     const ngx_prom_tunnel_t *record);
-
-static void *ngx_http_prom_tunnels_create_main_conf(ngx_conf_t *cf);
-static void ngx_http_prom_tunnels_cleanup(void *data);
-static char *ngx_http_prom_tunnels(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_prom_tunnels_map(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_http_prom_tunnels_main_conf_t *tmcf);
-static char *ngx_http_prom_tunnels_check(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_http_prom_tunnels_main_conf_t *tmcf);
 
 
 const ngx_str_t  ngx_http_prom_tunnels_refused[] = {
@@ -77,16 +25,22 @@ const ngx_str_t  ngx_http_prom_tunnels_refused[] = {
 };
 
 
+static ngx_http_prom_board_kind_t  ngx_http_prom_tunnels_kind = {
+    "tunnels", NGX_PROM_TUNNELS_MAGIC, sizeof(ngx_prom_tunnel_t),
+    sizeof(ngx_prom_tunnels_t)
+};
+
+
 static ngx_command_t  ngx_http_prom_tunnels_commands[] = {
 
     /* prom_proxy_tunnels FILE; the board of tunnels */
 
     { ngx_string("prom_proxy_tunnels"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_http_prom_tunnels,
+      ngx_http_prom_board,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
-      NULL },
+      &ngx_http_prom_tunnels_kind },
 
       ngx_null_command
 };
@@ -96,7 +50,7 @@ static ngx_http_module_t  ngx_http_prom_tunnels_module_ctx = {
     NULL,                                  /* preconfiguration */
     NULL,                                  /* postconfiguration */
 
-    ngx_http_prom_tunnels_create_main_conf,   /* create main configuration */
+    ngx_http_prom_board_create_conf,       /* create main configuration */
     NULL,                                  /* init main configuration */
 
     NULL,                                  /* create server configuration */
@@ -126,11 +80,11 @@ ngx_module_t  ngx_http_prom_tunnels_module = {
 ngx_http_prom_board_t *
 ngx_http_prom_tunnels_board(ngx_http_request_t *r)
 {
-    ngx_http_prom_tunnels_main_conf_t  *tmcf;
+    ngx_http_prom_board_t  *board;
 
-    tmcf = ngx_http_get_module_main_conf(r, ngx_http_prom_tunnels_module);
+    board = ngx_http_get_module_main_conf(r, ngx_http_prom_tunnels_module);
 
-    return tmcf->board.map ? &tmcf->board : NULL;
+    return board->map ? board : NULL;
 }
 
 
@@ -138,8 +92,9 @@ void
 ngx_http_prom_tunnels_read(ngx_http_prom_board_t *board, ngx_uint_t port,
     ngx_http_prom_tunnel_t *tunnel)
 {
-    ngx_prom_tunnel_t         record;
-    const ngx_prom_tunnel_t  *shared;
+    ngx_prom_tunnel_t          record;
+    ngx_prom_tunnels_t        *map;
+    const ngx_prom_tunnel_t   *shared;
 
     ngx_memzero(tunnel, offsetof(ngx_http_prom_tunnel_t, buf));
 
@@ -147,18 +102,18 @@ ngx_http_prom_tunnels_read(ngx_http_prom_board_t *board, ngx_uint_t port,
         return;
     }
 
-    shared = &board->map->tunnels[port];
+    map = board->map;
+    shared = &map->tunnels[port];
 
-    if (!ngx_http_prom_tunnels_there(board, shared)
-        || !ngx_http_prom_tunnels_copy(&record, shared, sizeof(record),
-                                       &shared->seq))
+    if (!ngx_http_prom_board_copy(board, &record, shared, sizeof(record),
+                                  &shared->seq))
     {
         tunnel->state = NGX_HTTP_PROM_TUNNEL_UNKNOWN;
         return;
     }
 
-    tunnel->since = ngx_min(record.since, NGX_HTTP_PROM_TUNNELS_TIME);
-    tunnel->ended = ngx_min(record.ended, NGX_HTTP_PROM_TUNNELS_TIME);
+    tunnel->since = ngx_min(record.since, 1000 * NGX_HTTP_PROM_BOARD_TIME);
+    tunnel->ended = ngx_min(record.ended, 1000 * NGX_HTTP_PROM_BOARD_TIME);
     tunnel->logins = record.logins;
     tunnel->certificate = (record.certificate != 0);
 
@@ -170,7 +125,9 @@ ngx_http_prom_tunnels_read(ngx_http_prom_board_t *board, ngx_uint_t port,
     tunnel->state = record.pid ? NGX_HTTP_PROM_TUNNEL_CONNECTED
                                : NGX_HTTP_PROM_TUNNEL_CLOSED;
 
-    ngx_http_prom_tunnels_address(tunnel, &record);
+    tunnel->address = ngx_http_prom_board_text(tunnel->buf, record.address,
+                                               NGX_PROM_TUNNELS_ADDRESS);
+
     ngx_http_prom_tunnels_fingerprint(tunnel, &record);
 }
 
@@ -181,13 +138,15 @@ ngx_http_prom_tunnels_head(ngx_http_prom_board_t *board,
 {
     ngx_int_t                       rc;
     ngx_uint_t                      i;
+    ngx_prom_tunnels_t             *map;
     const ngx_prom_tunnels_head_t  *shared;
 
-    shared = &board->map->head;
+    map = board->map;
+    shared = &map->head;
     rc = NGX_OK;
 
-    if (!ngx_http_prom_tunnels_copy(head, shared, sizeof(*head),
-                                    &shared->seq))
+    if (!ngx_http_prom_board_copy(board, head, shared, sizeof(*head),
+                                  &shared->seq))
     {
         ngx_memzero(head, sizeof(*head));
         rc = NGX_AGAIN;
@@ -212,84 +171,6 @@ ngx_http_prom_tunnels_head(ngx_http_prom_board_t *board,
 }
 
 
-/*
- * To read where nothing was ever written takes a page of memory on a tmpfs.
- * Where there is none left it would end the process, so it is asked for at
- * first; an older kernel, which can't be asked, is trusted to have it.
- */
-
-static ngx_uint_t
-ngx_http_prom_tunnels_there(ngx_http_prom_board_t *board, const void *place)
-{
-    size_t  offset, n;
-
-    offset = (u_char *) place - (u_char *) board->map;
-    n = offset / ngx_pagesize;
-
-    if (board->there[n]) {
-        return 1;
-    }
-
-    if (madvise((u_char *) board->map + n * ngx_pagesize, 1,
-                MADV_POPULATE_READ)
-        == -1
-        && ngx_errno != NGX_EINVAL)
-    {
-        return 0;
-    }
-
-    board->there[n] = 1;
-
-    return 1;
-}
-
-
-/* returns 0 if the writer didn't come to an end within some tries */
-
-static ngx_uint_t
-ngx_http_prom_tunnels_copy(void *to, const void *from, size_t size,
-    const uint32_t *seq)
-{
-    uint32_t    before;
-    ngx_uint_t  i;
-
-    for (i = 0; i < NGX_HTTP_PROM_TUNNELS_TRIES; i++) {
-        before = __atomic_load_n(seq, __ATOMIC_ACQUIRE);
-
-        if (before & 1) {
-            ngx_cpu_pause();
-            continue;
-        }
-
-        ngx_memcpy(to, from, size);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-
-        if (__atomic_load_n(seq, __ATOMIC_RELAXED) == before) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-static void
-ngx_http_prom_tunnels_address(ngx_http_prom_tunnel_t *tunnel,
-    const ngx_prom_tunnel_t *record)
-{
-    char        ch;
-    ngx_uint_t  i;
-
-    for (i = 0; i < NGX_PROM_TUNNELS_ADDRESS && record->address[i]; i++) {
-        ch = record->address[i];
-        tunnel->buf[i] = (ch > 0x20 && ch < 0x7f) ? ch : '?';
-    }
-
-    tunnel->address.data = tunnel->buf;
-    tunnel->address.len = i;
-}
-
-
 static void
 ngx_http_prom_tunnels_fingerprint(ngx_http_prom_tunnel_t *tunnel,
     const ngx_prom_tunnel_t *record)
@@ -311,148 +192,4 @@ ngx_http_prom_tunnels_fingerprint(ngx_http_prom_tunnel_t *tunnel,
 
     tunnel->fingerprint.data = p;
     tunnel->fingerprint.len = dst.data + dst.len - p;
-}
-
-
-static void *
-ngx_http_prom_tunnels_create_main_conf(ngx_conf_t *cf)
-{
-    ngx_pool_cleanup_t                 *cln;
-    ngx_http_prom_tunnels_main_conf_t  *tmcf;
-
-    /* the clean-up's own memory: it ends with the configuration */
-
-    cln = ngx_pool_cleanup_add(cf->pool,
-                               sizeof(ngx_http_prom_tunnels_main_conf_t));
-    if (cln == NULL) {
-        return NULL;
-    }
-
-    cln->handler = ngx_http_prom_tunnels_cleanup;
-
-    tmcf = cln->data;
-    ngx_memzero(tmcf, sizeof(ngx_http_prom_tunnels_main_conf_t));
-
-    return tmcf;
-}
-
-
-static void
-ngx_http_prom_tunnels_cleanup(void *data)
-{
-    ngx_http_prom_tunnels_main_conf_t *tmcf = data;
-
-    if (tmcf->board.map) {
-        (void) munmap(tmcf->board.map, sizeof(ngx_prom_tunnels_t));
-        tmcf->board.map = NULL;
-    }
-}
-
-
-static char *
-ngx_http_prom_tunnels(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_prom_tunnels_main_conf_t *tmcf = conf;
-
-    ngx_str_t  *value;
-
-    if (tmcf->file.data) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-    tmcf->file = value[1];
-
-    if (ngx_conf_full_name(cf->cycle, &tmcf->file, 1) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_http_prom_tunnels_map(cf, cmd, tmcf) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return ngx_http_prom_tunnels_check(cf, cmd, tmcf);
-}
-
-
-static char *
-ngx_http_prom_tunnels_map(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_http_prom_tunnels_main_conf_t *tmcf)
-{
-    char             *rv;
-    void             *board;
-    ngx_fd_t          fd;
-    ngx_file_info_t   fi;
-
-    fd = ngx_open_file(tmcf->file.data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
-                       NGX_FILE_OPEN, 0);
-
-    if (fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_open_file_n " \"%V\" failed in \"%V\" "
-                           "directive", &tmcf->file, &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    rv = NGX_CONF_ERROR;
-
-    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_fd_info_n " \"%V\" failed", &tmcf->file);
-        goto failed;
-    }
-
-    if (!ngx_is_file(&fi)
-        || ngx_file_size(&fi) != (off_t) sizeof(ngx_prom_tunnels_t))
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\" in \"%V\" directive: it is "
-                           "no board of tunnels, which is a file of %uz bytes",
-                           &tmcf->file, &cmd->name,
-                           sizeof(ngx_prom_tunnels_t));
-        goto failed;
-    }
-
-    board = mmap(NULL, sizeof(ngx_prom_tunnels_t), PROT_READ, MAP_SHARED, fd,
-                 0);
-
-    if (board == MAP_FAILED) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           "mmap(\"%V\") failed", &tmcf->file);
-        goto failed;
-    }
-
-    tmcf->board.map = board;
-    rv = NGX_CONF_OK;
-
-failed:
-
-    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
-                           ngx_close_file_n " \"%V\" failed", &tmcf->file);
-    }
-
-    return rv;
-}
-
-
-static char *
-ngx_http_prom_tunnels_check(ngx_conf_t *cf, ngx_command_t *cmd,
-    ngx_http_prom_tunnels_main_conf_t *tmcf)
-{
-    uint32_t  magic;
-
-    magic = __atomic_load_n(&tmcf->board.map->head.magic, __ATOMIC_ACQUIRE);
-
-    if (magic != NGX_PROM_TUNNELS_MAGIC
-        || tmcf->board.map->head.size != sizeof(ngx_prom_tunnel_t))
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\" in \"%V\" directive: it is "
-                           "no board of tunnels, or another version's",
-                           &tmcf->file, &cmd->name);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
 }
