@@ -70,6 +70,16 @@ static ngx_command_t  ngx_http_prom_proxy_commands[] = {
                sources[NGX_PROM_SOURCE_HOSTS]),
       NULL },
 
+    /* prom_proxy_nodes FILE [interval=TIME] [optional]; */
+
+    { ngx_string("prom_proxy_nodes"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
+      ngx_http_prom_source,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_prom_proxy_main_conf_t,
+               sources[NGX_PROM_SOURCE_NODES]),
+      NULL },
+
     /* prom_proxy_poll [interval=TIME]; clients that poll are targets, too */
 
     { ngx_string("prom_proxy_poll"),
@@ -430,6 +440,7 @@ ngx_http_prom_proxy_init_main_conf(ngx_conf_t *cf, void *conf)
 
     if (pmcf->zone == NULL) {
         source = pmcf->sources[NGX_PROM_SOURCE_HOSTS].file.data ? "hosts"
+                 : pmcf->sources[NGX_PROM_SOURCE_NODES].file.data ? "nodes"
                  : pmcf->sources[NGX_PROM_SOURCE_TARGETS].file.data ? "targets"
                  : pmcf->polls ? "poll" : NULL;
 

@@ -361,7 +361,7 @@ failed:
 }
 
 
-/* "FILE", "FILE and FILE", or the clients */
+/* "FILE", "FILE and FILE" and so on, or the clients */
 
 static ngx_int_t
 ngx_http_prom_watch_name(ngx_http_prom_watch_t *watch)

@@ -293,6 +293,7 @@ ngx_prom_registry_targets(ngx_prom_registry_t *registry,
         target->tunnel = e->tunnel;
         target->tls = e->tls;
         target->kind = e->kind;
+        target->node = e->node;
         ngx_memcpy(target->ip, e->ip, sizeof(target->ip));
     }
 
@@ -652,6 +653,7 @@ ngx_prom_route_copy(ngx_prom_route_t *route, ngx_prom_snapshot_t *sn,
     route->serial = e->serial;
     route->port = e->port;
     route->tunnel = e->tunnel;
+    route->node = e->node;
     route->kind = e->kind;
     route->tls = e->tls;
     ngx_memcpy(route->ip, e->ip, sizeof(route->ip));

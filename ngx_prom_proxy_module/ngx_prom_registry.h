@@ -38,6 +38,7 @@ typedef struct {
     in_port_t            port;        /* host order */
     in_port_t            tunnel;      /* first port of its host, or 0 */
     u_char               ip[16];      /* network order; 4 bytes for IPv4 */
+    uint32_t             node;        /* mark of its node's key, or 0 */
     uint32_t             slot;        /* of the counters */
     uint32_t             serial;      /* theirs, while they are the target's */
     unsigned             kind:3;      /* ngx_prom_address_e */
@@ -186,10 +187,12 @@ typedef struct {
     uint32_t             index;       /* its place in the file, from 0 */
     uint32_t             rank;        /* its place in the order of names */
     uint32_t             line;        /* in the file, from 1 */
-    ngx_uint_t           tunnel;      /* first port of its host, or 0: it's of
-                                         the targets file */
+    ngx_uint_t           tunnel;      /* first port of its host, or 0 */
+    uint32_t             node;        /* mark of its node's key, or 0: without
+                                         both it's of the targets file */
     ngx_uint_t           tls;         /* behind "https://" */
     ngx_uint_t           kind;        /* ngx_prom_address_e */
+    const u_char        *ip;          /* network order; 4 bytes for IPv4 */
 
     /* in shared memory; all zero before the first scrape; never NULL */
 

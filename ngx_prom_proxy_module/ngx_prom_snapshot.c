@@ -146,6 +146,7 @@ ngx_prom_snapshot_add(ngx_prom_snapshot_t *sn, uint32_t i, uint32_t offset,
     e->kind = target->kind;
     e->tls = target->tls;
     e->line = target->line;
+    e->node = target->node;
     ngx_memcpy(e->ip, target->ip, sizeof(e->ip));
 
     p = (u_char *) sn + offset;

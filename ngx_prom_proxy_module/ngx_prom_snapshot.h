@@ -33,6 +33,7 @@ typedef struct {
     uint32_t             serial;
     uint32_t             rank;
     uint32_t             line;
+    uint32_t             node;
 } ngx_prom_entry_t;
 
 

@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_prom_hosts.h"
+#include "ngx_prom_nodes.h"
 #include "ngx_prom_source.h"
 
 
@@ -15,11 +16,13 @@
 typedef struct {
     ngx_prom_targets_t  *targets;
     ngx_prom_hosts_t     hosts;
+    ngx_prom_nodes_t     nodes;
 } ngx_prom_source_set_t;
 
 
 static ngx_int_t ngx_prom_source_parse(ngx_prom_source_set_t *set,
     ngx_prom_source_e what, ngx_prom_file_t *file);
+static ngx_int_t ngx_prom_source_merge(ngx_prom_source_set_t *set);
 static ngx_int_t ngx_prom_source_parsed(ngx_prom_file_t *file, int rc,
     uint32_t errors);
 static void *ngx_prom_source_alloc(void *data, size_t size);
@@ -51,6 +54,9 @@ ngx_prom_source_load(const ngx_prom_source_t *sources,
     set.hosts.alloc = ngx_prom_source_alloc;
     set.hosts.error = ngx_prom_source_error;
     set.hosts.data = &files[NGX_PROM_SOURCE_HOSTS];
+    set.nodes.alloc = ngx_prom_source_alloc;
+    set.nodes.error = ngx_prom_source_error;
+    set.nodes.data = &files[NGX_PROM_SOURCE_NODES];
 
     worst = NGX_OK;
     found = 0;
@@ -99,10 +105,8 @@ ngx_prom_source_load(const ngx_prom_source_t *sources,
         }
     }
 
-    if (worst == NGX_OK && set.hosts.count) {
-        worst = ngx_prom_source_parsed(set.hosts.data,
-                                       ngx_prom_hosts_merge(&set.hosts, pt),
-                                       set.hosts.errors);
+    if (worst == NGX_OK) {
+        worst = ngx_prom_source_merge(&set);
     }
 
     pt->data = NULL;
@@ -117,14 +121,46 @@ ngx_prom_source_parse(ngx_prom_source_set_t *set, ngx_prom_source_e what,
 {
     int  rc;
 
-    if (what == NGX_PROM_SOURCE_HOSTS) {
+    switch (what) {
+
+    case NGX_PROM_SOURCE_HOSTS:
         rc = ngx_prom_hosts_parse(&set->hosts, file->text, file->len);
         return ngx_prom_source_parsed(file, rc, set->hosts.errors);
+
+    case NGX_PROM_SOURCE_NODES:
+        rc = ngx_prom_nodes_parse(&set->nodes, file->text, file->len);
+        return ngx_prom_source_parsed(file, rc, set->nodes.errors);
+
+    default: /* NGX_PROM_SOURCE_TARGETS */
+        rc = ngx_prom_targets_parse(set->targets, file->text, file->len);
+        return ngx_prom_source_parsed(file, rc, set->targets->errors);
+    }
+}
+
+
+/* a name that two files have is a mistake of the one that comes last */
+
+static ngx_int_t
+ngx_prom_source_merge(ngx_prom_source_set_t *set)
+{
+    int        rc;
+    ngx_int_t  merged;
+
+    if (set->hosts.count) {
+        rc = ngx_prom_hosts_merge(&set->hosts, set->targets);
+        merged = ngx_prom_source_parsed(set->hosts.data, rc,
+                                        set->hosts.errors);
+        if (merged != NGX_OK) {
+            return merged;
+        }
     }
 
-    rc = ngx_prom_targets_parse(set->targets, file->text, file->len);
+    if (set->nodes.count) {
+        rc = ngx_prom_nodes_merge(&set->nodes, set->targets);
+        return ngx_prom_source_parsed(set->nodes.data, rc, set->nodes.errors);
+    }
 
-    return ngx_prom_source_parsed(file, rc, set->targets->errors);
+    return NGX_OK;
 }
 
 

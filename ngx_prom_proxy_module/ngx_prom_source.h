@@ -1,6 +1,7 @@
 /*
- * Where the registry's targets come from: a targets file, a hosts file, or
- * both of them, which are one set then; and clients that poll, beside these.
+ * Where the registry's targets come from: a targets file, a hosts file, a file
+ * of WireGuard nodes, or several of them, which are one set then; and clients
+ * that poll, beside these.
  */
 
 
@@ -18,6 +19,7 @@
 typedef enum {
     NGX_PROM_SOURCE_TARGETS = 0,
     NGX_PROM_SOURCE_HOSTS,
+    NGX_PROM_SOURCE_NODES,
     NGX_PROM_SOURCES
 } ngx_prom_source_e;
 

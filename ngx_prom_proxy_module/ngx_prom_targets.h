@@ -58,15 +58,15 @@ typedef struct {
 
     uint32_t             line;        /* from 1 */
     uint16_t             port;        /* host order; 0 for "unix:" */
-    uint16_t             tunnel;      /* first port of its host, or 0: it's of
-                                         the targets file */
+    uint16_t             tunnel;      /* first port of its host, or 0 */
     uint8_t              tls;         /* behind "https://" */
     uint8_t              kind;        /* ngx_prom_address_e */
 
     uint8_t              ip[16];      /* network order; 4 bytes for IPv4 */
 
     uint32_t             node;        /* ngx_prom_peers_mark() of its node's
-                                         key, or 0: it's of no node */
+                                         key, or 0: without both it's of the
+                                         targets file */
 } ngx_prom_target_t;
 
 

@@ -109,6 +109,8 @@ ngx_prom_walk_next(ngx_prom_walk_t *walk, ngx_prom_item_t *item)
     item->tunnel = e->tunnel;
     item->tls = e->tls;
     item->kind = e->kind;
+    item->node = e->node;
+    item->ip = e->ip;
 
     counters = ngx_prom_registry_counters(walk->registry, e->slot, e->serial);
     item->counters = counters ? counters : &ngx_prom_walk_zero;
