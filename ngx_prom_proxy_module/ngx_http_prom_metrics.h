@@ -14,7 +14,6 @@
 #include "ngx_http_prom_page.h"
 #include "ngx_prom_forward.h"
 #include "ngx_http_prom_token.h"
-#include "ngx_http_prom_tunnels.h"
 
 
 #define NGX_PROM_VERSION  "0.4.0"
@@ -70,12 +69,14 @@ typedef enum {
     NGX_HTTP_PROM_METRICS_NONE = 0,
     NGX_HTTP_PROM_METRICS_REGISTRY,           /* none: at all together */
     NGX_HTTP_PROM_METRICS_BOARD,              /* none: at that of tunnels */
+    NGX_HTTP_PROM_METRICS_NODES,              /* none: at the nodes file */
     NGX_HTTP_PROM_METRICS_POLLS,              /* none: at poll clients */
     NGX_HTTP_PROM_METRICS_FORWARD,            /* none: at forward proxies */
     NGX_HTTP_PROM_METRICS_ALL,                /* it counts them */
     NGX_HTTP_PROM_METRICS_EACH,               /* each has its own samples */
     NGX_HTTP_PROM_METRICS_TUNNEL,             /* each that is a host's has */
     NGX_HTTP_PROM_METRICS_POLL,               /* each that polls has */
+    NGX_HTTP_PROM_METRICS_PEER,               /* each that is a node's has */
     NGX_HTTP_PROM_METRICS_FORWARDED,          /* none: at those of forward
                                                  proxies */
     NGX_HTTP_PROM_METRICS_QUERY,              /* none: at requests to each
@@ -121,11 +122,15 @@ struct ngx_http_prom_metrics_s {
     uint64_t                     hosts;
     uint64_t                     hosts_failures;
     uint64_t                     hosts_successful;
+    uint64_t                     nodes;
+    uint64_t                     nodes_failures;
+    uint64_t                     nodes_successful;
     uint64_t                     clients;
     uint64_t                     clients_max;
 
-    ngx_http_prom_board_t       *board;       /* or NULL */
+    ngx_http_prom_origins_t      origins;     /* of targets */
     ngx_prom_tunnels_head_t      head;
+    ngx_prom_peers_head_t        peers;       /* zero: nothing is known */
 
     ngx_prom_poll_zone_t        *polls;       /* or NULL */
 
@@ -215,6 +220,19 @@ u_char *ngx_http_prom_metrics_tunnel_login(u_char *p,
 u_char *ngx_http_prom_metrics_tunnel_number(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 u_char *ngx_http_prom_metrics_tunnel_info(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+
+/* ngx_http_prom_metrics_peers.c: reads the head; families of nodes */
+
+void ngx_http_prom_metrics_peers(ngx_http_prom_metrics_t *m);
+
+u_char *ngx_http_prom_metrics_nodes_loaded(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_nodes_reason(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_peer_handshake(u_char *p,
+    ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
+u_char *ngx_http_prom_metrics_peer_bytes(u_char *p,
     ngx_http_prom_metrics_t *m, const ngx_http_prom_metrics_family_t *family);
 
 /* ngx_http_prom_metrics_poll.c: families of poll clients */

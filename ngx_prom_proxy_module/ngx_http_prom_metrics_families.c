@@ -211,6 +211,45 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       NGX_HTTP_PROM_METRICS_BECAUSE(NGX_PROM_TUNNELS_REASON), 0,
       NGX_HTTP_PROM_METRICS_BOARD },
 
+    /* of the nodes file, while their board knows of it */
+
+    { ngx_string("monitoring_proxy_nodes"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "WireGuard nodes of the nodes file that is in use.",
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, nodes), NGX_HTTP_PROM_METRICS_NODES },
+
+    { ngx_string("monitoring_proxy_nodes_reload_failures_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "",
+      "Changes of the nodes file that were refused while running.",
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, nodes_failures),
+      NGX_HTTP_PROM_METRICS_NODES },
+
+    { ngx_string("monitoring_proxy_nodes_last_reload_successful"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "",
+      "Whether the nodes file was taken when it was last read.",
+      ngx_http_prom_metrics_number,
+      NGX_HTTP_PROM_METRICS_SAMPLE,
+      offsetof(ngx_http_prom_metrics_t, nodes_successful),
+      NGX_HTTP_PROM_METRICS_NODES },
+
+    { ngx_string("monitoring_proxy_nodes_last_reload_success_timestamp_"
+                 "seconds"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "seconds",
+      "When the nodes in use were loaded.",
+      ngx_http_prom_metrics_nodes_loaded,
+      NGX_HTTP_PROM_METRICS_SAMPLE, 0, NGX_HTTP_PROM_METRICS_NODES },
+
+    { ngx_string("monitoring_proxy_nodes_last_reload_error_info"),
+      NGX_HTTP_PROM_METRICS_INFO, "",
+      "Why the nodes file was refused when it was last read.",
+      ngx_http_prom_metrics_nodes_reason,
+      NGX_HTTP_PROM_METRICS_BECAUSE(NGX_PROM_PEERS_REASON), 0,
+      NGX_HTTP_PROM_METRICS_NODES },
+
     /* of poll clients, while there is a zone of theirs */
 
     { ngx_string("monitoring_proxy_poll_clients"),
@@ -411,6 +450,29 @@ const ngx_http_prom_metrics_family_t  ngx_http_prom_metrics_families[] = {
       ngx_http_prom_metrics_poll_info,
       NGX_HTTP_PROM_METRICS_SAMPLES(1) + 2 * NGX_PROM_TUNNELS_ADDRESS, 0,
       NGX_HTTP_PROM_METRICS_POLL },
+
+    /* of each target of a WireGuard node, while there is their board */
+
+    { ngx_string("monitoring_proxy_peer_last_handshake_timestamp_seconds"),
+      NGX_HTTP_PROM_METRICS_GAUGE, "seconds",
+      "When the last WireGuard handshake with the node of the target was.",
+      ngx_http_prom_metrics_peer_handshake,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1), 0, NGX_HTTP_PROM_METRICS_PEER },
+
+    { ngx_string("monitoring_proxy_peer_receive_bytes_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "bytes",
+      "Bytes that came from the node by WireGuard.",
+      ngx_http_prom_metrics_peer_bytes,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1),
+      offsetof(ngx_http_prom_tunnel_t, received),
+      NGX_HTTP_PROM_METRICS_PEER },
+
+    { ngx_string("monitoring_proxy_peer_transmit_bytes_total"),
+      NGX_HTTP_PROM_METRICS_COUNTER, "bytes",
+      "Bytes that went to the node by WireGuard.",
+      ngx_http_prom_metrics_peer_bytes,
+      NGX_HTTP_PROM_METRICS_SAMPLES(1),
+      offsetof(ngx_http_prom_tunnel_t, sent), NGX_HTTP_PROM_METRICS_PEER },
 
     { ngx_string("monitoring_proxy_forward_requests_total"),
       NGX_HTTP_PROM_METRICS_COUNTER, "",

@@ -50,6 +50,8 @@ static ngx_int_t ngx_http_prom_metrics_family(ngx_http_prom_page_t *page,
     ngx_http_prom_metrics_t *m);
 static ngx_int_t ngx_http_prom_metrics_target(ngx_http_prom_page_t *page,
     ngx_http_prom_metrics_t *m);
+static ngx_http_prom_metrics_walk_e ngx_http_prom_metrics_transport(
+    const ngx_prom_item_t *item);
 
 static void *ngx_http_prom_metrics_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_prom_metrics_merge_loc_conf(ngx_conf_t *cf,
@@ -166,10 +168,14 @@ ngx_http_prom_metrics_handler(ngx_http_request_t *r)
         m->token = *(ngx_http_prom_token_t **) m->tokens->elts;
     }
 
-    m->board = ngx_http_prom_tunnels_board(r);
+    ngx_http_prom_proxy_origins(r, &m->origins);
 
-    if (m->board) {
+    if (m->origins.tunnels) {
         ngx_http_prom_metrics_board(m);
+    }
+
+    if (m->origins.peers) {
+        ngx_http_prom_metrics_peers(m);
     }
 
     m->family = ngx_http_prom_metrics_families;
@@ -466,13 +472,19 @@ ngx_http_prom_metrics_left_out(ngx_http_prom_metrics_t *m,
         return m->registry == NULL;
 
     case NGX_HTTP_PROM_METRICS_BOARD:
-        return m->board == NULL;
+        return m->origins.tunnels == NULL;
+
+    case NGX_HTTP_PROM_METRICS_NODES:
+        return m->peers.loaded == 0;
 
     case NGX_HTTP_PROM_METRICS_EACH:
         return !m->per_target;
 
     case NGX_HTTP_PROM_METRICS_TUNNEL:
-        return !m->per_target || m->board == NULL;
+        return !m->per_target || m->origins.tunnels == NULL;
+
+    case NGX_HTTP_PROM_METRICS_PEER:
+        return !m->per_target || m->origins.peers == NULL;
 
     case NGX_HTTP_PROM_METRICS_POLLS:
         return m->polls == NULL;
@@ -629,14 +641,11 @@ ngx_http_prom_metrics_target(ngx_http_prom_page_t *page,
 
     if (m->family->walk >= NGX_HTTP_PROM_METRICS_TUNNEL) {
 
-        if ((item.kind == NGX_PROM_ADDRESS_POLL)
-            != (m->family->walk == NGX_HTTP_PROM_METRICS_POLL))
-        {
+        if (ngx_http_prom_metrics_transport(&item) != m->family->walk) {
             return NGX_OK;
         }
 
-        ngx_http_prom_proxy_tunnel(m->board, m->polls, item.kind, &item.name,
-                                   item.tunnel, &m->tunnel);
+        ngx_http_prom_proxy_tunnel(&m->origins, &item, &m->tunnel);
 
         if (m->tunnel.state <= NGX_HTTP_PROM_TUNNEL_UNKNOWN) {
             return NGX_OK;
@@ -654,6 +663,23 @@ ngx_http_prom_metrics_target(ngx_http_prom_page_t *page,
     ngx_http_prom_page_wrote(page, m->family->write(p, m, m->family));
 
     return NGX_OK;
+}
+
+
+/* which families a target has beside those that each has */
+
+static ngx_http_prom_metrics_walk_e
+ngx_http_prom_metrics_transport(const ngx_prom_item_t *item)
+{
+    if (item->node) {
+        return NGX_HTTP_PROM_METRICS_PEER;
+    }
+
+    if (item->kind == NGX_PROM_ADDRESS_POLL) {
+        return NGX_HTTP_PROM_METRICS_POLL;
+    }
+
+    return NGX_HTTP_PROM_METRICS_TUNNEL;
 }
 
 

@@ -12,7 +12,8 @@
 void
 ngx_http_prom_metrics_board(ngx_http_prom_metrics_t *m)
 {
-    m->hosted = (ngx_http_prom_tunnels_head(m->board, &m->head) == NGX_OK);
+    m->hosted = (ngx_http_prom_tunnels_head(m->origins.tunnels, &m->head)
+                 == NGX_OK);
 
     m->logins = m->head.logins;
     m->hosts = m->head.hosts;

@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_prom_registry.h"
+#include "ngx_http_prom_peers.h"
 #include "ngx_http_prom_tunnels.h"
 #include "ngx_http_prom_verify.h"
 
@@ -254,14 +255,25 @@ void ngx_http_prom_proxy_poll_lost(ngx_http_prom_proxy_ctx_t *ctx);
 
 ngx_prom_poll_zone_t *ngx_http_prom_proxy_poll_zone(ngx_http_request_t *r);
 
+/* who knows where targets come from; each may be NULL */
+
+typedef struct {
+    ngx_http_prom_board_t       *tunnels;
+    ngx_http_prom_board_t       *peers;
+    ngx_prom_poll_zone_t        *polls;
+} ngx_http_prom_origins_t;
+
+void ngx_http_prom_proxy_origins(ngx_http_request_t *r,
+    ngx_http_prom_origins_t *origins);
+
 /*
- * What is known of where a target comes from: the tunnel of a host's port, or
- * the client with its name.  board and zone may be NULL.
+ * What is known of where a target comes from: the tunnel of a host's port, the
+ * client with its name, or its node.  Of an item its name, kind, tunnel, node
+ * and ip are looked at.
  */
 
-void ngx_http_prom_proxy_tunnel(ngx_http_prom_board_t *board,
-    ngx_prom_poll_zone_t *zone, ngx_uint_t kind, const ngx_str_t *name,
-    ngx_uint_t port, ngx_http_prom_tunnel_t *tunnel);
+void ngx_http_prom_proxy_tunnel(const ngx_http_prom_origins_t *origins,
+    const ngx_prom_item_t *item, ngx_http_prom_tunnel_t *tunnel);
 
 /* the handler of the log phase: counts the scrape */
 

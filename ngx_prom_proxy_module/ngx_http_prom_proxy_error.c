@@ -20,6 +20,8 @@ static u_char *ngx_http_prom_proxy_error_path(u_char *p, u_char *last,
     ngx_str_t *uri);
 static u_char *ngx_http_prom_proxy_reason_connect(u_char *p, u_char *last,
     const ngx_http_prom_reason_t *reason);
+static u_char *ngx_http_prom_proxy_reason_node(u_char *p, u_char *last,
+    const ngx_http_prom_tunnel_t *tunnel);
 static u_char *ngx_http_prom_proxy_reason_poll(u_char *p, u_char *last,
     const ngx_http_prom_tunnel_t *tunnel);
 static u_char *ngx_http_prom_proxy_reason_tunnel(u_char *p, u_char *last,
@@ -43,13 +45,17 @@ ngx_http_prom_proxy_fail(ngx_http_prom_proxy_ctx_t *ctx,
 ngx_int_t
 ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line)
 {
-    u_char                     *p, *last;
-    size_t                      len;
-    ngx_http_prom_tunnel_t      tunnel;
-    ngx_http_prom_reason_t      reason;
-    ngx_http_prom_proxy_ctx_t  *ctx;
+    u_char                           *p, *last;
+    size_t                            len;
+    ngx_prom_item_t                   item;
+    ngx_http_prom_tunnel_t            tunnel;
+    ngx_http_prom_reason_t            reason;
+    ngx_http_prom_origins_t           origins;
+    ngx_http_prom_proxy_ctx_t        *ctx;
+    ngx_http_prom_proxy_main_conf_t  *pmcf;
 
     ctx = ngx_http_prom_proxy_ctx(r);
+    pmcf = ngx_http_get_module_main_conf(r, ngx_http_prom_proxy_module);
 
     len = NGX_HTTP_PROM_ERROR_LEN;
 
@@ -81,10 +87,16 @@ ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line)
         reason.base = ctx->route.base;
         reason.tunnel = &tunnel;
 
-        ngx_http_prom_proxy_tunnel(ngx_http_prom_tunnels_board(r),
-                                   ngx_http_prom_proxy_poll_zone(r),
-                                   ctx->route.kind, &ctx->route.name,
-                                   ctx->route.tunnel, &tunnel);
+        ngx_memzero(&item, sizeof(ngx_prom_item_t));
+
+        item.name = ctx->route.name;
+        item.kind = ctx->route.kind;
+        item.tunnel = ctx->route.tunnel;
+        item.node = ctx->route.node;
+        item.ip = ctx->route.ip;
+
+        ngx_http_prom_proxy_origins(r, &origins);
+        ngx_http_prom_proxy_tunnel(&origins, &item, &tunnel);
 
         p = ngx_http_prom_proxy_reason(p, last, &reason);
 
@@ -92,7 +104,9 @@ ngx_http_prom_proxy_error(ngx_http_request_t *r, ngx_str_t *line)
         p = ngx_slprintf(p, last, "no target for \"");
         p = ngx_http_prom_proxy_error_path(p, last, &r->uri);
         p = ngx_slprintf(p, last, "\": a target's path is /NAME/ with a NAME "
-                                  "of the targets or the hosts file%s",
+                                  "of the targets%s or the hosts file%s",
+                         pmcf->sources[NGX_PROM_SOURCE_NODES].file.len
+                         ? ", the nodes" : "",
                          ngx_http_prom_proxy_poll_zone(r)
                          ? ", or of a client that polls" : "");
     }
@@ -148,8 +162,9 @@ ngx_http_prom_proxy_reason(u_char *p, u_char *last,
         return ngx_http_prom_proxy_reason_connect(p, last, reason);
 
     case NGX_HTTP_PROM_FAIL_CONNECT_TIME:
-        return ngx_slprintf(p, last, "connect to %V: timed out",
-                            &reason->authority);
+        p = ngx_slprintf(p, last, "connect to %V: timed out",
+                         &reason->authority);
+        return ngx_http_prom_proxy_reason_node(p, last, reason->tunnel);
 
     case NGX_HTTP_PROM_FAIL_CROWDED:
         return ngx_slprintf(p, last, "there are too many connections already");
@@ -205,7 +220,8 @@ ngx_http_prom_proxy_reason(u_char *p, u_char *last,
             p = ngx_slprintf(p, last, ".%03M", reason->timeout % 1000);
         }
 
-        return ngx_slprintf(p, last, "s");
+        p = ngx_slprintf(p, last, "s");
+        return ngx_http_prom_proxy_reason_node(p, last, reason->tunnel);
 
     case NGX_HTTP_PROM_FAIL_ABORTED:
         return ngx_slprintf(p, last, "the scraper closed the connection "
@@ -245,7 +261,36 @@ ngx_http_prom_proxy_reason_connect(u_char *p, u_char *last,
         p = ngx_http_prom_proxy_reason_tunnel(p, last, reason->tunnel);
     }
 
-    return p;
+    return ngx_http_prom_proxy_reason_node(p, last, reason->tunnel);
+}
+
+
+/* what is known of a node that can't be reached */
+
+static u_char *
+ngx_http_prom_proxy_reason_node(u_char *p, u_char *last,
+    const ngx_http_prom_tunnel_t *tunnel)
+{
+    if (tunnel == NULL
+        || tunnel->transport != NGX_HTTP_PROM_TRANSPORT_WIREGUARD)
+    {
+        return p;
+    }
+
+    switch (tunnel->state) {
+
+    case NGX_HTTP_PROM_TUNNEL_NEVER:
+        return ngx_slprintf(p, last, ", there was no handshake with its node "
+                            "yet");
+
+    case NGX_HTTP_PROM_TUNNEL_CLOSED:
+        p = ngx_slprintf(p, last, ", the last handshake with its node was ");
+
+        return ngx_http_prom_proxy_reason_time(p, last, tunnel->since);
+
+    default:
+        return p;
+    }
 }
 
 

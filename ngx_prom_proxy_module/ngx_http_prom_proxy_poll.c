@@ -1,7 +1,7 @@
 /*
  * Poll clients as targets: a scrape hops to the worker that has the client,
  * as one in absolute form would, and what is known of a client stands where
- * the tunnel of a host does.
+ * the tunnel of a host does; as does what is known of a WireGuard node.
  */
 
 
@@ -165,23 +165,38 @@ ngx_http_prom_proxy_poll_zone(ngx_http_request_t *r)
 
 
 void
-ngx_http_prom_proxy_tunnel(ngx_http_prom_board_t *board,
-    ngx_prom_poll_zone_t *zone, ngx_uint_t kind, const ngx_str_t *name,
-    ngx_uint_t port, ngx_http_prom_tunnel_t *tunnel)
+ngx_http_prom_proxy_origins(ngx_http_request_t *r,
+    ngx_http_prom_origins_t *origins)
+{
+    origins->tunnels = ngx_http_prom_tunnels_board(r);
+    origins->peers = ngx_http_prom_peers_board(r);
+    origins->polls = ngx_http_prom_proxy_poll_zone(r);
+}
+
+
+void
+ngx_http_prom_proxy_tunnel(const ngx_http_prom_origins_t *origins,
+    const ngx_prom_item_t *item, ngx_http_prom_tunnel_t *tunnel)
 {
     ngx_prom_poll_client_t  client;
 
-    if (kind != NGX_PROM_ADDRESS_POLL) {
-        ngx_http_prom_tunnels_read(board, port, tunnel);
+    if (item->node) {
+        ngx_http_prom_peers_read(origins->peers, item, tunnel);
+        return;
+    }
+
+    if (item->kind != NGX_PROM_ADDRESS_POLL) {
+        ngx_http_prom_tunnels_read(origins->tunnels, item->tunnel, tunnel);
         return;
     }
 
     ngx_memzero(tunnel, offsetof(ngx_http_prom_tunnel_t, buf));
 
-    tunnel->poll = 1;
+    tunnel->transport = NGX_HTTP_PROM_TRANSPORT_POLL;
 
-    if (zone == NULL || ngx_prom_poll_get(zone, name, &client) != NGX_OK) {
-
+    if (origins->polls == NULL
+        || ngx_prom_poll_get(origins->polls, &item->name, &client) != NGX_OK)
+    {
         /* it was taken out a moment ago */
 
         tunnel->state = NGX_HTTP_PROM_TUNNEL_UNKNOWN;

@@ -102,10 +102,11 @@ typedef struct {
     ngx_prom_info_t              info;
     ngx_uint_t                   loaded;      /* there was ever a file */
 
-    ngx_http_prom_board_t       *board;       /* or NULL: no tunnels */
+    ngx_http_prom_origins_t      origins;     /* NULL: there are none such */
+    ngx_uint_t                   tunneled;    /* there are some */
     ngx_prom_tunnels_head_t      head;
     ngx_uint_t                   hosted;      /* the head knows of hosts */
-    ngx_prom_poll_zone_t        *polls;       /* or NULL: no poll clients */
+    ngx_prom_peers_head_t        nodes;       /* zero if nothing is known */
 
     ngx_http_prom_status_args_t  args;
     ngx_http_prom_status_find_t  find;
@@ -182,11 +183,12 @@ void ngx_http_prom_status_row(ngx_http_prom_status_ctx_t *ctx,
 
 /*
  * ngx_http_prom_status_tunnel.c; nothing is written without a board and
- * without poll clients, which stand where tunnels do.
+ * without poll clients, which stand where tunnels do, as nodes do.
  */
 
-void ngx_http_prom_status_hosts_failure(ngx_http_prom_status_ctx_t *ctx);
+void ngx_http_prom_status_failures(ngx_http_prom_status_ctx_t *ctx);
 void ngx_http_prom_status_tunnels(ngx_http_prom_status_ctx_t *ctx);
+void ngx_http_prom_status_nodes(ngx_http_prom_status_ctx_t *ctx);
 void ngx_http_prom_status_polls(ngx_http_prom_status_ctx_t *ctx);
 void ngx_http_prom_status_tunnel_cell(ngx_http_prom_status_ctx_t *ctx,
     const ngx_http_prom_tunnel_t *tunnel);

@@ -53,6 +53,7 @@ ngx_http_prom_status_args(ngx_http_request_t *r,
                                         &ngx_http_prom_status_sorts[i])
                 && (i != NGX_HTTP_PROM_STATUS_TUNNEL
                     || ngx_http_prom_tunnels_board(r)
+                    || ngx_http_prom_peers_board(r)
                     || ngx_http_prom_proxy_poll_zone(r)))
             {
                 args->sort = i;

@@ -35,6 +35,22 @@ static const char  *ngx_http_prom_status_titles[] = {
 };
 
 
+/* what a file has a line of, as ngx_prom_source_e has them */
+
+static const struct {
+    const char  *what;
+    const char  *example;
+} ngx_http_prom_status_lines[] = {
+    { "an address and a name",
+      "localhost:20001 external-host-1\n"
+      "[fd00::2]:9100  site-b/db-1  env=prod team=\"data base\"\n" },
+    { "a name and a public key",
+      "external-host-1 ssh-ed25519 AAAA\xe2\x80\xa6 env=prod\n" },
+    { "a name, a public key of WireGuard and an address",
+      "external-host-1 hNmq\xe2\x80\xa6= 10.87.0.2 env=prod\n" }
+};
+
+
 void
 ngx_http_prom_status_head(ngx_http_prom_status_ctx_t *ctx)
 {
@@ -97,7 +113,7 @@ ngx_http_prom_status_top(ngx_http_prom_status_ctx_t *ctx)
         ngx_http_prom_status_print(text, "</code></div>\n");
     }
 
-    ngx_http_prom_status_hosts_failure(ctx);
+    ngx_http_prom_status_failures(ctx);
 
     if (!some) {
         ngx_http_prom_status_empty(ctx);
@@ -137,6 +153,7 @@ ngx_http_prom_status_counts(ngx_http_prom_status_ctx_t *ctx)
     ngx_http_prom_status_file(ctx);
     ngx_http_prom_status_zone(ctx);
     ngx_http_prom_status_tunnels(ctx);
+    ngx_http_prom_status_nodes(ctx);
     ngx_http_prom_status_polls(ctx);
 
     ngx_http_prom_status_print(&ctx->text, "</dl>\n</section>\n");
@@ -322,10 +339,7 @@ ngx_http_prom_status_columns(ngx_http_prom_status_ctx_t *ctx)
 
     for (i = 0; i < NGX_HTTP_PROM_STATUS_SORTS; i++) {
 
-        if (i == NGX_HTTP_PROM_STATUS_TUNNEL
-            && ctx->board == NULL
-            && ctx->polls == NULL)
-        {
+        if (i == NGX_HTTP_PROM_STATUS_TUNNEL && !ctx->tunneled) {
             continue;
         }
 
@@ -355,7 +369,7 @@ ngx_http_prom_status_columns(ngx_http_prom_status_ctx_t *ctx)
 static void
 ngx_http_prom_status_empty(ngx_http_prom_status_ctx_t *ctx)
 {
-    ngx_uint_t                        hosts;
+    ngx_uint_t                        i;
     ngx_prom_source_t                *source;
     ngx_http_prom_status_text_t      *text;
     ngx_http_prom_proxy_main_conf_t  *pmcf;
@@ -364,9 +378,13 @@ ngx_http_prom_status_empty(ngx_http_prom_status_ctx_t *ctx)
     pmcf = ngx_http_get_module_main_conf(ctx->request,
                                          ngx_http_prom_proxy_module);
 
-    hosts = (pmcf->sources[NGX_PROM_SOURCE_TARGETS].file.len == 0);
-    source = &pmcf->sources[hosts ? NGX_PROM_SOURCE_HOSTS
-                                  : NGX_PROM_SOURCE_TARGETS];
+    i = 0;
+
+    while (pmcf->sources[i].file.len == 0 && i < NGX_PROM_SOURCES - 1) {
+        i++;
+    }
+
+    source = &pmcf->sources[i];
 
     ngx_http_prom_status_print(text,
         "<section id=\"empty\">\n<h2>%s</h2>\n",
@@ -382,16 +400,14 @@ ngx_http_prom_status_empty(ngx_http_prom_status_ctx_t *ctx)
 
     ngx_http_prom_status_print(text,
         "<p>Write one a line, %s, to <code>",
-        hosts ? "a name and a public key" : "an address and a name");
+        ngx_http_prom_status_lines[i].what);
     ngx_http_prom_status_html(text, &source->file);
     ngx_http_prom_status_print(text,
         "</code>:</p>\n"
         "<pre><code>%s"
         "</code></pre>\n"
         "<p>The file is read when %s; then Prometheus scrapes <code>",
-        hosts ? "external-host-1 ssh-ed25519 AAAA\xe2\x80\xa6 env=prod\n"
-              : "localhost:20001 external-host-1\n"
-                "[fd00::2]:9100  site-b/db-1  env=prod team=\"data base\"\n",
+        ngx_http_prom_status_lines[i].example,
         source->interval ? "it is saved" : "nginx is reloaded");
     ngx_http_prom_status_html(text, &ctx->scheme);
     ngx_http_prom_status_print(text, "://");

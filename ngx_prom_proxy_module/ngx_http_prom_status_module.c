@@ -99,6 +99,7 @@ ngx_http_prom_status_handler(ngx_http_request_t *r)
 {
     ngx_int_t                         rc;
     ngx_time_t                       *tp;
+    ngx_http_prom_origins_t          *origins;
     ngx_http_prom_status_ctx_t       *ctx;
     ngx_http_prom_status_loc_conf_t  *slcf;
 
@@ -130,12 +131,17 @@ ngx_http_prom_status_handler(ngx_http_request_t *r)
 
     ngx_prom_registry_info(ctx->registry, &ctx->info);
 
-    ctx->polls = ngx_http_prom_proxy_poll_zone(r);
-    ctx->board = ngx_http_prom_tunnels_board(r);
+    origins = &ctx->origins;
+    ngx_http_prom_proxy_origins(r, origins);
+    ctx->tunneled = (origins->tunnels || origins->peers || origins->polls);
 
-    if (ctx->board) {
-        ctx->hosted = (ngx_http_prom_tunnels_head(ctx->board, &ctx->head)
+    if (origins->tunnels) {
+        ctx->hosted = (ngx_http_prom_tunnels_head(origins->tunnels, &ctx->head)
                        == NGX_OK);
+    }
+
+    if (origins->peers) {
+        (void) ngx_http_prom_peers_head(origins->peers, &ctx->nodes);
     }
 
     slcf = ngx_http_get_module_loc_conf(r, ngx_http_prom_status_module);
@@ -353,7 +359,7 @@ ngx_http_prom_status_next_row(ngx_http_prom_status_ctx_t *ctx)
                                    "<tr><td colspan=\"%d\">The targets have "
                                    "changed meanwhile, refresh the page."
                                    "</td></tr>\n",
-                                   (ctx->board || ctx->polls) ? 7 : 6);
+                                   ctx->tunneled ? 7 : 6);
         ctx->row = find->nrows;
         return NGX_OK;
 

@@ -445,7 +445,8 @@ ngx_http_prom_status_facts(ngx_http_prom_status_ctx_t *ctx,
         ngx_http_prom_status_print(text, ", line ");
         ngx_http_prom_status_number(text, item->line);
         ngx_http_prom_status_print(text, " of the %s file</dd>\n",
-                                   item->tunnel ? "hosts" : "targets");
+                                   item->node ? "nodes"
+                                   : item->tunnel ? "hosts" : "targets");
     }
 
     if (item->labels.len) {

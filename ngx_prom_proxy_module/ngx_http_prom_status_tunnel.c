@@ -1,6 +1,6 @@
 /*
- * Tunnels, and clients that poll, on the status page: at its head, in the row
- * of a target, and in what that opens to.
+ * Tunnels, clients that poll and WireGuard nodes on the status page: at its
+ * head, in the row of a target, and in what that opens to.
  */
 
 
@@ -15,7 +15,13 @@
 #define NGX_HTTP_PROM_STATUS_SECONDS  ((uint64_t) 0x3fffffff)
 
 
+static void ngx_http_prom_status_failure(ngx_http_prom_status_ctx_t *ctx,
+    const char *what, char *reason, size_t len);
 static void ngx_http_prom_status_logins(ngx_http_prom_status_ctx_t *ctx);
+static void ngx_http_prom_status_node_cell(ngx_http_prom_status_ctx_t *ctx,
+    const ngx_http_prom_tunnel_t *tunnel);
+static void ngx_http_prom_status_node_facts(ngx_http_prom_status_ctx_t *ctx,
+    const ngx_http_prom_tunnel_t *tunnel);
 static void ngx_http_prom_status_poll_facts(ngx_http_prom_status_ctx_t *ctx,
     const ngx_http_prom_tunnel_t *tunnel);
 
@@ -28,21 +34,34 @@ static const char  *ngx_http_prom_status_tunnel_words[] = {
 
 
 void
-ngx_http_prom_status_hosts_failure(ngx_http_prom_status_ctx_t *ctx)
+ngx_http_prom_status_failures(ngx_http_prom_status_ctx_t *ctx)
 {
-    ngx_str_t  reason;
-
-    if (ctx->board == NULL || !ctx->head.failed) {
-        return;
+    if (ctx->head.failed) {
+        ngx_http_prom_status_failure(ctx, "hosts", ctx->head.reason,
+                                     ctx->head.reason_len);
     }
 
-    reason.data = (u_char *) ctx->head.reason;
-    reason.len = ctx->head.reason_len;
+    if (ctx->nodes.failed) {
+        ngx_http_prom_status_failure(ctx, "nodes", ctx->nodes.reason,
+                                     ctx->nodes.reason_len);
+    }
+}
+
+
+static void
+ngx_http_prom_status_failure(ngx_http_prom_status_ctx_t *ctx,
+    const char *what, char *reason, size_t len)
+{
+    ngx_str_t  s;
+
+    s.data = (u_char *) reason;
+    s.len = len;
 
     ngx_http_prom_status_print(&ctx->text,
-        "<div class=\"failure\" role=\"alert\"><strong>The hosts file was "
-        "refused, the hosts in use are the old ones:</strong> <code>");
-    ngx_http_prom_status_html(&ctx->text, &reason);
+        "<div class=\"failure\" role=\"alert\"><strong>The %s file was "
+        "refused, the %s in use are the old ones:</strong> <code>",
+        what, what);
+    ngx_http_prom_status_html(&ctx->text, &s);
     ngx_http_prom_status_print(&ctx->text, "</code></div>\n");
 }
 
@@ -53,7 +72,7 @@ ngx_http_prom_status_tunnels(ngx_http_prom_status_ctx_t *ctx)
     ngx_prom_tunnels_head_t      *head;
     ngx_http_prom_status_text_t  *text;
 
-    if (ctx->board == NULL) {
+    if (ctx->origins.tunnels == NULL) {
         return;
     }
 
@@ -122,20 +141,37 @@ ngx_http_prom_status_logins(ngx_http_prom_status_ctx_t *ctx)
 
 
 void
+ngx_http_prom_status_nodes(ngx_http_prom_status_ctx_t *ctx)
+{
+    if (ctx->nodes.loaded == 0) {
+        return;
+    }
+
+    ngx_http_prom_status_print(&ctx->text,
+                               "<div><dt>WireGuard nodes</dt><dd>");
+    ngx_http_prom_status_number(&ctx->text, ctx->nodes.nodes);
+    ngx_http_prom_status_print(&ctx->text, "</dd></div>\n");
+}
+
+
+void
 ngx_http_prom_status_polls(ngx_http_prom_status_ctx_t *ctx)
 {
+    ngx_prom_poll_zone_t         *polls;
     ngx_http_prom_status_text_t  *text;
 
-    if (ctx->polls == NULL) {
+    polls = ctx->origins.polls;
+
+    if (polls == NULL) {
         return;
     }
 
     text = &ctx->text;
 
     ngx_http_prom_status_print(text, "<div><dt>Poll clients</dt><dd>");
-    ngx_http_prom_status_number(text, ngx_prom_poll_count(ctx->polls));
+    ngx_http_prom_status_number(text, ngx_prom_poll_count(polls));
     ngx_http_prom_status_print(text, " of at most ");
-    ngx_http_prom_status_number(text, ngx_prom_poll_limit(ctx->polls));
+    ngx_http_prom_status_number(text, ngx_prom_poll_limit(polls));
     ngx_http_prom_status_print(text, "</dd></div>\n");
 }
 
@@ -144,8 +180,7 @@ void
 ngx_http_prom_status_tunnel(ngx_http_prom_status_ctx_t *ctx,
     const ngx_prom_item_t *item, ngx_http_prom_tunnel_t *tunnel)
 {
-    ngx_http_prom_proxy_tunnel(ctx->board, ctx->polls, item->kind,
-                               &item->name, item->tunnel, tunnel);
+    ngx_http_prom_proxy_tunnel(&ctx->origins, item, tunnel);
 }
 
 
@@ -190,7 +225,7 @@ ngx_http_prom_status_tunnel_cell(ngx_http_prom_status_ctx_t *ctx,
 {
     ngx_http_prom_status_text_t  *text;
 
-    if (ctx->board == NULL && ctx->polls == NULL) {
+    if (!ctx->tunneled) {
         return;
     }
 
@@ -198,7 +233,13 @@ ngx_http_prom_status_tunnel_cell(ngx_http_prom_status_ctx_t *ctx,
 
     ngx_http_prom_status_print(text, "<td class=\"tunnel\">");
 
-    if (tunnel->poll) {
+    if (tunnel->transport == NGX_HTTP_PROM_TRANSPORT_WIREGUARD) {
+        ngx_http_prom_status_node_cell(ctx, tunnel);
+        ngx_http_prom_status_print(text, "</td>");
+        return;
+    }
+
+    if (tunnel->transport == NGX_HTTP_PROM_TRANSPORT_POLL) {
         ngx_http_prom_status_print(text, "poll, ");
     }
 
@@ -227,6 +268,39 @@ ngx_http_prom_status_tunnel_cell(ngx_http_prom_status_ctx_t *ctx,
 }
 
 
+static void
+ngx_http_prom_status_node_cell(ngx_http_prom_status_ctx_t *ctx,
+    const ngx_http_prom_tunnel_t *tunnel)
+{
+    ngx_http_prom_status_text_t  *text;
+
+    text = &ctx->text;
+
+    ngx_http_prom_status_print(text, "wireguard");
+
+    switch (tunnel->state) {
+
+    case NGX_HTTP_PROM_TUNNEL_NONE:
+        return;
+
+    case NGX_HTTP_PROM_TUNNEL_CLOSED:
+    case NGX_HTTP_PROM_TUNNEL_CONNECTED:
+        ngx_http_prom_status_print(text, ", <span%s>handshake</span> ",
+                       tunnel->state == NGX_HTTP_PROM_TUNNEL_CONNECTED
+                       ? " class=\"on\"" : "");
+        ngx_http_prom_status_time(text, ctx->find.now, tunnel->since);
+        ngx_http_prom_status_print(text, " <i>");
+        ngx_http_prom_status_html(text, &tunnel->address);
+        ngx_http_prom_status_print(text, "</i>");
+        return;
+
+    default:
+        ngx_http_prom_status_print(text, ", <span>%s</span>",
+                        ngx_http_prom_status_tunnel_words[tunnel->state]);
+    }
+}
+
+
 void
 ngx_http_prom_status_tunnel_facts(ngx_http_prom_status_ctx_t *ctx,
     const ngx_http_prom_tunnel_t *tunnel)
@@ -237,7 +311,12 @@ ngx_http_prom_status_tunnel_facts(ngx_http_prom_status_ctx_t *ctx,
         return;
     }
 
-    if (tunnel->poll) {
+    if (tunnel->transport == NGX_HTTP_PROM_TRANSPORT_WIREGUARD) {
+        ngx_http_prom_status_node_facts(ctx, tunnel);
+        return;
+    }
+
+    if (tunnel->transport == NGX_HTTP_PROM_TRANSPORT_POLL) {
         ngx_http_prom_status_poll_facts(ctx, tunnel);
         return;
     }
@@ -311,4 +390,33 @@ ngx_http_prom_status_poll_facts(ngx_http_prom_status_ctx_t *ctx,
     ngx_http_prom_status_print(text, " held, ");
     ngx_http_prom_status_number(text, tunnel->handed);
     ngx_http_prom_status_print(text, " answered by scrapes</dd>\n");
+}
+
+
+static void
+ngx_http_prom_status_node_facts(ngx_http_prom_status_ctx_t *ctx,
+    const ngx_http_prom_tunnel_t *tunnel)
+{
+    ngx_http_prom_status_text_t  *text;
+
+    text = &ctx->text;
+
+    ngx_http_prom_status_print(text, "<dt>WireGuard</dt><dd>");
+
+    if (tunnel->state < NGX_HTTP_PROM_TUNNEL_CLOSED) {
+        ngx_http_prom_status_print(text, "%s</dd>\n",
+                        ngx_http_prom_status_tunnel_words[tunnel->state]);
+        return;
+    }
+
+    ngx_http_prom_status_print(text, "%s, last handshake ",
+                        ngx_http_prom_status_tunnel_words[tunnel->state]);
+    ngx_http_prom_status_time(text, ctx->find.now, tunnel->since);
+    ngx_http_prom_status_print(text, " with ");
+    ngx_http_prom_status_html(text, &tunnel->address);
+    ngx_http_prom_status_print(text, "</dd>\n<dt>Traffic</dt><dd>");
+    ngx_http_prom_status_size(text, tunnel->received);
+    ngx_http_prom_status_print(text, " received, ");
+    ngx_http_prom_status_size(text, tunnel->sent);
+    ngx_http_prom_status_print(text, " sent</dd>\n");
 }

@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_prom_board.h"
+#include "ngx_prom_peers.h"
 #include "ngx_prom_tunnels.h"
 
 
@@ -31,23 +32,33 @@ typedef enum {
 } ngx_http_prom_tunnel_state_e;
 
 
+typedef enum {
+    NGX_HTTP_PROM_TRANSPORT_SSH = 0,  /* its host's tunnel, or none */
+    NGX_HTTP_PROM_TRANSPORT_POLL,     /* it is a client that polls */
+    NGX_HTTP_PROM_TRANSPORT_WIREGUARD
+} ngx_http_prom_transport_e;
+
+
 /*
  * Texts, in buf, and numbers are those of connected and closed; of the others
  * all is zero.
  */
 
 typedef struct {
+    ngx_http_prom_transport_e    transport;
     ngx_http_prom_tunnel_state_e state;
     uint64_t                     since;     /* of the last login: ms */
-    uint64_t                     ended;     /* of the last session, or 0 */
+    uint64_t                     ended;     /* of the last session, or 0; of a
+                                               node both are its handshake's */
     uint32_t                     logins;
     ngx_uint_t                   certificate;
-    ngx_uint_t                   poll;      /* it is a client that polls */
-    uint32_t                     polls;     /* of such: held now */
+    uint32_t                     polls;     /* of a client: held now */
     uint32_t                     handed;    /* and answered by scrapes */
+    uint64_t                     received;  /* bytes, of a node */
+    uint64_t                     sent;
     ngx_str_t                    address;
     ngx_str_t                    fingerprint;
-    u_char                       buf[NGX_PROM_TUNNELS_ADDRESS
+    u_char                       buf[NGX_PROM_PEERS_ENDPOINT
                                      + NGX_HTTP_PROM_TUNNEL_FINGERPRINT];
 } ngx_http_prom_tunnel_t;
 
