@@ -349,33 +349,44 @@ explain_silence() {
     say "$interface stays up, and tries again and again."
 }
 
-# What the proxy can't reach: the port's listeners in /proc are all localhost's,
-# or there is none.
+# which: nobody, localhost alone (near), or more
 
-say_exporters() {
-    for one in $ports; do
-        cat /proc/net/tcp /proc/net/tcp6 2> /dev/null | awk \
-            -v port="$(printf ':%04X' "$one")" '
+listens() {
+    cat /proc/net/tcp /proc/net/tcp6 2> /dev/null \
+        | awk -v port="$(printf ':%04X' "$1")" '
+            BEGIN {
+                who = "nobody"
+            }
+
             $4 == "0A" && substr($2, length($2) - 4) == port {
-                found = 1
-                near = $2 ~ /^(0100007F|00000000000000000000000001000000):/
-
-                if (!near) {
-                    far = 1
+                if ($2 !~ /^(0100007F|000000000000000000000000(0100007F|01000000)):/) {
+                    who = "all"
+                } else if (who == "nobody") {
+                    who = "near"
                 }
             }
 
-            END { exit far ? 0 : found ? 1 : 2 }' && continue
+            END {
+                print who
+            }'
+}
 
-        case $? in
-        1)
-            say "Port $one listens on localhost alone, where the proxy can't" \
-                "reach it; have"
+# Exporters that the proxy won't reach, by the listeners in /proc; and firewalls
+# that are not to be touched from here.
+
+say_exporters() {
+    for one in $ports; do
+        at=${own4%/*}
+        at=${at:-[${own6%/*}]}:$one
+
+        case $(listens "$one") in
+        nobody) say "Nothing listens on port $one yet; $at is where to." ;;
+        near)
+            say "Port $one listens on localhost alone, which the proxy can't" \
+                "reach; have its"
+            say "exporter listen on $at."
             ;;
-        2) say "Nothing listens on port $one yet; have" ;;
         esac
-
-        say "its exporter listen on ${own4:-[$own6]}:$one" | sed 's|/[0-9]*||'
     done
 
     if have firewall-cmd && firewall-cmd -q --state 2> /dev/null; then

@@ -13,9 +13,6 @@ use Container qw(await directory network write_file);
 
 my $token = 'T' x 43;
 
-my %own = (key => 'monitor', port => 51820,
-    addresses => [ '10.87.0.1', 'fd87:1:2::1' ]);
-
 # what answers behind nginx' TLS: /tmp/answer if that is there, nothing at all
 # where /tmp/hang is; else a node that asks becomes the only peer
 
