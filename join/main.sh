@@ -48,6 +48,11 @@ status() {
 
     if ! read_conf; then
         echo "not installed: no $etc/tunnel.conf"
+
+        for file in "$wg_etc"/*.conf; do
+            ! is_ours "$file" || say "But there is $file: --wireguard --status"
+        done
+
         exit 7
     fi
 

@@ -35,24 +35,31 @@ start_interface() {
         quick down "$interface" || :
     fi
 
+    enable_interface
+
     case $supervisor in
     systemd)
-        enabled || act systemctl -q enable "$service"
         act_quietly systemctl reset-failed "$service" 2> /dev/null || :
         act systemctl --no-block restart "$service"
         ;;
-    openrc)
-        [ -e "/etc/init.d/$service" ] \
-            || act ln -s wg-quick "/etc/init.d/$service"
-        enabled || act rc-update -q add "$service" default
-        act rc-service -q "$service" restart || return 1
-        ;;
-    none)
-        quick up "$interface" || return 1
-        ;;
+    openrc) act rc-service -q "$service" restart || return 1 ;;
+    none) quick up "$interface" || return 1 ;;
     esac
 
     [ -n "$dry" ] || wait_up
+}
+
+enable_interface() {
+    ! enabled || return 0
+
+    case $supervisor in
+    systemd) act systemctl -q enable "$service" ;;
+    openrc)
+        [ -e "/etc/init.d/$service" ] \
+            || act ln -s wg-quick "/etc/init.d/$service"
+        act rc-update -q add "$service" default
+        ;;
+    esac
 }
 
 # a name that can't be resolved keeps wg-quick waiting under systemd
@@ -103,15 +110,25 @@ change() {
     cmp -s "$new" "$conf" && same=1 || same=
     [ -n "$same" ] || write "$conf" < "$new"
 
-    if ! is_up || [ ! -e "$tmp/old.conf" ] \
-        || [ "$(frame "$new")" != "$(frame "$tmp/old.conf")" ]
-    then
+    if needs_start; then
         start_interface
-    elif [ -z "$same" ]; then
-        reload_interface
-    elif [ "$supervisor" != none ] && { ! enabled || ! running; }; then
-        start_interface
+        return
     fi
+
+    enable_interface
+
+    # a name that has got another address is looked up once more
+
+    { [ -n "$same" ] && connected; } || reload_interface
+}
+
+needs_start() {
+    if ! is_up || [ ! -e "$tmp/old.conf" ]; then
+        return 0
+    fi
+
+    [ "$(frame "$new")" != "$(frame "$tmp/old.conf")" ] \
+        || { [ "$supervisor" != none ] && ! running; }
 }
 
 reload_interface() {
@@ -154,9 +171,7 @@ would_join() {
         fi
     fi
 
-    if ! is_up || [ ! -s "$tmp/answer" ]; then
-        start_interface
-    fi
+    is_up || start_interface
 }
 
 prepare() {
@@ -298,7 +313,7 @@ wireguard_uninstall() {
         node=$(noted "$conf" name)
 
         case $supervisor in
-        systemd) act systemctl -q disable --now "$service" ;;
+        systemd) act systemctl -q disable --now "$service" || : ;;
         openrc)
             ! running || act rc-service -q "$service" stop
             ! enabled || act rc-update -q del "$service" default

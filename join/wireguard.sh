@@ -98,7 +98,10 @@ check_kernel() {
             "wireguard-go needs /dev/net/tun, which is not here"
     fi
 
-    said=$(nft list tables 2>&1 > /dev/null) \
+    said=$(echo "table inet ${table}_tried { chain tried {
+        type filter hook prerouting priority -150;
+        fib daddr type local ct state established drop; }; }" \
+        | nft -c -f - 2>&1) \
         || fail 1 "nft can't be used here: $(echo "$said" | head -n 1)"
 }
 

@@ -251,6 +251,9 @@ for my $case (
     [ 'an interface that is down', 'wg-quick down wg0' ],
     [ 'a file that was changed', "echo 'PostUp = id' >> $wg/wg0.conf" ],
     [ 'rules that were changed', "echo '#' >> $rules" ],
+    [ 'a proxy that has moved', 'peer=$(wg show wg0 peers); '
+        . 'wg set wg0 peer $peer remove; wg set wg0 peer $peer allowed-ips '
+        . '10.87.0.1/32 endpoint 192.0.2.1:51820' ],
 ) {
     my ($what, $command) = @$case;
 
@@ -455,7 +458,12 @@ END
     my $before = state_of($node);
     like(join_with($node, '--wireguard', $url)->{out}, qr/^nothing to do/m,
         'once is enough');
-    is(state_of($node), $before, 'twice changes nothing');
+    $r = join_with($node, '--dry-run', '--wireguard',
+        $proxy->url(token => 'W' x 43));
+    like($r->{out}, qr/would make a key.*would write/s,
+        'a dry run of another token');
+    unlike($r->{out}, qr/would run/, 'starts nothing');
+    is(state_of($node), $before, 'all that changes nothing');
 
     $r = join_with($node, '--wireguard', $proxy->url(token => 'W' x 43));
     is($r->{status}, 0, 'it gets another key') or diag $r->{out};
@@ -472,6 +480,8 @@ END
     $r = join_with($node, '--wireguard', '--status');
     is($r->{status}, 7, '--status') or diag $r->{out};
     like($r->{out}, qr/^supervisor  systemd\nrunning     no$/m, 'says so');
+    like(join_with($node, '--status')->{out}, qr/--wireguard --status/,
+        'and is told of by that of tunnels');
 
     is(join_with($node, '--wireguard', '--uninstall', '--purge')->{status}, 0,
         '--uninstall');
