@@ -26,7 +26,7 @@ sub new {
 
     my $self = bless { fh => $fh, file => $file, head => {}, seq => {} },
         $class;
-    $self->poke(0, pack 'LL', MAGIC, RECORD);
+    $self->poke(0, pack 'LL', $self->MAGIC, RECORD);
 
     return $self;
 }
