@@ -175,7 +175,7 @@ read_answer() {
     own6=$(sed -n 's|^address \(.*/128\)$|\1|p' "$1")
     monitor4=$(sed -n 's|^allowed \(.*/32\)$|\1|p' "$1")
     monitor6=$(sed -n 's|^allowed \(.*/128\)$|\1|p' "$1")
-    ports=$(sed -n 's/^port //p' "$1" | tr '\n' ' ')
+    ports=$(sed -n 's/^port //p' "$1" | sort -n -u | tr '\n' ' ')
     ports=${ports% }
 
     if [ -z "$own4" ] || [ -z "$monitor4" ]; then

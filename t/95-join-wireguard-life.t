@@ -367,7 +367,7 @@ sh($node, "sed -i 's/^#: allowed 0.*/#: allowed 10.87.0.1\\/32/' $wg/wg0.conf");
 # exporters that the proxy can't reach are told
 
 {
-    $proxy->lines($proxy->good =~ s/^port 9100/port 9100\nport 9104\nport 9105/mr);
+    $proxy->lines($proxy->good =~ s/^port 9100/port 9100\nport 9104\nport 9104\nport 9105/mr);
 
     my $node = node();
     export($node, '127.0.0.1:9104');
