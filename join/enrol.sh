@@ -108,8 +108,18 @@ enrol() {
     [ "$code" -eq 200 ] || no_enrolment
     [ -z "$(tail -n 1 "$tmp/text")" ] || cut_off
 
-    check_answer "$tmp/answer" "$node" || fail 4 "the proxy's answer makes no sense:" \
-        "$(cat "$tmp/why")"
+    check_answer "$tmp/answer" "$node" \
+        || fail 4 "the proxy's answer makes no sense: $(cat "$tmp/why")"
+
+    # an exporter's port is closed to all others
+
+    ssh=${SSH_CONNECTION-}
+
+    for one in 22 ${ssh##* }; do
+        ! grep -qx "port $one" "$tmp/answer" || fail 4 "port $one is ssh's," \
+            "and would be closed for all but the proxy; invite this host" \
+            "with other --ports"
+    done
 }
 
 post() {
@@ -118,7 +128,8 @@ post() {
     [ "$limit" -ge 10 ] || limit=10
 
     curl -q -g -sS -k --proto =https --tlsv1.2 --http1.1 --noproxy '*' \
-        --pinnedpubkey "sha256//$pin64" --connect-timeout 10 --max-time "$limit" \
+        --pinnedpubkey "sha256//$pin64" \
+        --connect-timeout 10 --max-time "$limit" \
         -H 'Content-Type: application/json' --data-binary @- \
         -w '\n%{http_code}\n' "$1" 2> "$tmp/said" || code=$?
 

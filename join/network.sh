@@ -35,7 +35,7 @@ start_interface() {
         quick down "$interface" || :
     fi
 
-    enable_interface
+    enable_interface || return 1
 
     case $supervisor in
     systemd)
@@ -56,7 +56,7 @@ enable_interface() {
     systemd) act systemctl -q enable "$service" ;;
     openrc)
         [ -e "/etc/init.d/$service" ] \
-            || act ln -s wg-quick "/etc/init.d/$service"
+            || act ln -s wg-quick "/etc/init.d/$service" || return 1
         act rc-update -q add "$service" default
         ;;
     esac
@@ -84,13 +84,11 @@ wait_up() {
 }
 
 say_quick() {
-    case $supervisor in
-    systemd)
-        journalctl -q -o cat -n 5 -u "$service" 2> /dev/null \
-            | sed 's/^/    wg-quick: /' >&2
-        ;;
-    none) tail -n 5 "$tmp/quick" | sed 's/^/    /' >&2 ;;
-    esac
+    if [ "$supervisor" = systemd ] && have journalctl; then
+        journalctl -q -o cat -n 5 -u "$service" > "$tmp/quick" 2> /dev/null
+    fi
+
+    [ ! -e "$tmp/quick" ] || tail -n 5 "$tmp/quick" | sed 's/^/    /' >&2
 }
 
 # what wg alone can't change
@@ -105,17 +103,17 @@ frame() {
 change() {
     new=$tmp/$interface.conf
 
-    cmp -s "$tmp/rules" $rules || write $rules < "$tmp/rules"
+    cmp -s "$tmp/rules" $rules || write $rules < "$tmp/rules" || return 1
     nft -f $rules || return 1
     cmp -s "$new" "$conf" && same=1 || same=
-    [ -n "$same" ] || write "$conf" < "$new"
+    [ -n "$same" ] || write "$conf" < "$new" || return 1
 
     if needs_start; then
         start_interface
         return
     fi
 
-    enable_interface
+    enable_interface || return 1
 
     # a name that has got another address is looked up once more
 
@@ -141,11 +139,11 @@ reload_interface() {
 restore() {
     [ -e "$tmp/old.conf" ] || return 0
 
-    write "$conf" < "$tmp/old.conf"
+    cmp -s "$tmp/old.conf" "$conf" || write "$conf" < "$tmp/old.conf" || :
 
     if [ -e "$tmp/old.rules" ]; then
-        write $rules < "$tmp/old.rules"
-        nft -f $rules || :
+        cmp -s "$tmp/old.rules" $rules || write $rules < "$tmp/old.rules" || :
+        nft -f "$tmp/old.rules" || :
     fi
 
     if is_up; then
@@ -224,8 +222,8 @@ join_wireguard() {
     # of what can be wrong, all that can be seen before a change
 
     nft -c -f "$tmp/rules" || fail 1 "nft doesn't take the rules of $rules"
-    wg-quick strip "$tmp/$interface.conf" > /dev/null 2> "$tmp/quick" \
-        || { say_quick; fail 1 "wg-quick doesn't take the new $conf"; }
+    wg-quick strip "$tmp/$interface.conf" > /dev/null \
+        || fail 1 "wg-quick doesn't take the new $conf"
 
     was=$(noted "$conf" name 2> /dev/null) || was=
 
@@ -317,6 +315,7 @@ wireguard_uninstall() {
         openrc)
             ! running || act rc-service -q "$service" stop
             ! enabled || act rc-update -q del "$service" default
+            [ ! -L "/etc/init.d/$service" ] || remove "/etc/init.d/$service"
             ;;
         esac
 
@@ -324,8 +323,6 @@ wireguard_uninstall() {
             quick down "$interface" \
                 || { say_quick; fail 1 "$interface could not be taken down"; }
         fi
-
-        [ ! -L "/etc/init.d/$service" ] || remove "/etc/init.d/$service"
     fi
 
     remove_rules

@@ -162,9 +162,10 @@ forget() {
     rm -f "$kept"
 }
 
+# whole or not at all
+
 write() {
-    cat > "$1.new"
-    mv -f "$1.new" "$1"
+    cat > "$1.new" && mv -f "$1.new" "$1" || return 1
     label "$1"
 }
 

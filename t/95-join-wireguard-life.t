@@ -211,6 +211,7 @@ my $node = node(options => [ '--sysctl',
 
     # the first of wg's setconf fails
 
+    my $file = sh($node, "cat $wg/wg0.conf")->{out};
     write_file("$dir/wg", "#!/bin/sh\nif [ \"\$1\" = setconf ] && "
         . "mkdir /tmp/failed 2> /dev/null; then exit 1; fi\n"
         . "exec /usr/bin/wg \"\$@\"\n", 0755);
@@ -219,6 +220,13 @@ my $node = node(options => [ '--sysctl',
     is($r->{status}, 1, 'one whose key wg does not take') or diag $r->{out};
     like($r->{out}, qr/^wg0 is as it was before$/m, 'the old one is put back');
     is(key($node), $old, 'as it is');
+
+    sh($node, "mkdir $wg/wg0.conf.new");
+    $r = join_with($node, '--wireguard', $proxy->url(token => 'R' x 43));
+    is($r->{status}, 1, 'one that can not be written down') or diag $r->{out};
+    is(key($node), $old, 'leaves the key');
+    is(sh($node, "cat $wg/wg0.conf")->{out}, $file, 'and the file');
+    sh($node, "rmdir $wg/wg0.conf.new");
 
     $proxy->requests;
     $r = join_with($node, '--wireguard', $proxy->url(token => 'R' x 43));
@@ -367,7 +375,7 @@ sh($node, "sed -i 's/^#: allowed 0.*/#: allowed 10.87.0.1\\/32/' $wg/wg0.conf");
 # exporters that the proxy can't reach are told
 
 {
-    $proxy->lines($proxy->good =~ s/^port 9100/port 9100\nport 9104\nport 9104\nport 9105/mr);
+    $proxy->lines($proxy->good . "port 9104\nport 9104\nport 9105\n");
 
     my $node = node();
     export($node, '127.0.0.1:9104');
@@ -380,6 +388,14 @@ sh($node, "sed -i 's/^#: allowed 0.*/#: allowed 10.87.0.1\\/32/' $wg/wg0.conf");
     like($r->{out}, qr/^Port 9104 listens on localhost alone/m,
         'and one that the proxy does not reach');
     unlike($r->{out}, qr/port 9100 (?:yet|listens)/i, 'and these alone');
+
+    my $eth0 = $node->ip($proxy->{network});
+
+    sh($node, 'nft "table ip docker { chain a { type nat hook prerouting '
+        . 'priority -100; tcp dport 9105 redirect to :9100; }; }"');
+    is(scraped($proxy, '10.87.0.2', 9105), 200,
+        'a port that leads elsewhere, as those of Docker do, is reached');
+    is(scraped($proxy, $eth0, 9105), '000', 'by no other way, either');
     $proxy->lines($proxy->good);
 }
 

@@ -174,6 +174,7 @@ my @answers = (
     [ 'a host without a port', qr/is not HOST:PORT/,
         changed('endpoint', 'endpoint proxy') ],
     [ 'a port beyond 65535', qr/is no port/, changed('port', 'port 65536') ],
+    [ 'the port of ssh', qr/port 22 is ssh's/, "name web-1\n${good}port 22\n" ],
     [ 'an MTU of 1', qr/is out of range/, "name web-1\n${good}mtu 1\n" ],
     [ 'nothing', qr/there is no line "name"/, '' ],
     [ 'HTML', qr/line 1, "<html>/, "<html><body>Welcome</body></html>\n" ],
