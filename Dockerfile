@@ -39,6 +39,7 @@ COPY hosts/Makefile hosts/*.c hosts/*.h hosts/
 COPY sessions/Makefile sessions/*.c sessions/*.h sessions/
 COPY common/*.c common/*.h common/
 COPY token/Makefile token/*.c token/*.h token/
+COPY wireguard/Makefile wireguard/*.c wireguard/*.h wireguard/
 COPY join join
 COPY deploy/systemd deploy/systemd
 COPY rootfs /out/rootfs
@@ -53,6 +54,7 @@ RUN scripts/build-module /out \
     && make -C landlock OUT=/out/lib/landlock-tcp \
     && make -C sessions OUT=/out/lib \
     && make -C token CURL=/opt/libcurl OUT=/out/bin \
+    && make -C wireguard STATIC=yes OUT=/out/bin \
     && strip --strip-unneeded /out/*.so /out/bin/* /out/lib/* \
     && share=/out/rootfs/usr/share/monitoring-proxy \
     && mkdir -p $share \

@@ -181,3 +181,35 @@ raw_word_same(const raw_text_t *word, const char *other)
 
     return *other == '\0';
 }
+
+
+void
+raw_word_print(FILE *out, const char *word)
+{
+    const char  *p, *value;
+
+    value = strchr(word, '=') + 1;
+
+    if (*value && strpbrk(value, " \t\n\"'\\") == NULL) {
+        fputs(word, out);
+        return;
+    }
+
+    fwrite(word, 1, (size_t) (value - word), out);
+    putc('"', out);
+
+    for (p = value; *p; p++) {
+        if (*p == '"' || *p == '\\') {
+            putc('\\', out);
+        }
+
+        if (*p == '\n') {
+            fputs("\\n", out);
+
+        } else {
+            putc(*p, out);
+        }
+    }
+
+    putc('"', out);
+}

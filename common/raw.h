@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 
 #define RAW_WORDS  128
@@ -42,6 +43,13 @@ int raw_line_has(const raw_line_t *line, const char *name, size_t len);
 
 int raw_word_label(const raw_text_t *word, const char *other);
 int raw_word_same(const raw_text_t *word, const char *other);
+
+/*
+ * Writes LABEL=VALUE: a shell has taken the quotes off, and a value gets some
+ * where it needs them.
+ */
+
+void raw_word_print(FILE *out, const char *word);
 
 
 #endif /* _COMMON_RAW_H_INCLUDED_ */

@@ -366,8 +366,10 @@ store_in_place_write(store_t *store, int fd, const char *text, size_t len)
     error = errno;
 
     (void) store_put(fd, store->text, store->len, same);
-    (void) ftruncate(fd, (off_t) store->len);
-    (void) fsync(fd);
+
+    if (ftruncate(fd, (off_t) store->len) == 0) {
+        (void) fsync(fd);
+    }
 
     errno = error;
 

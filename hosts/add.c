@@ -57,7 +57,6 @@ static int add_change_words(const add_t *add, FILE *out,
     const raw_line_t *line, uint32_t number, unsigned first);
 static int add_finish(add_t *add, char *text, size_t len);
 static void add_print_key(const add_t *add, FILE *out);
-static void add_print_word(FILE *out, const char *word);
 static hosts_file_t *add_parse(const char *told, const char *text, size_t len,
     const char *targets);
 static void add_told(const char *told, const char *messages);
@@ -293,7 +292,7 @@ add_check(add_t *add)
 
     for (i = 0; i < add->nwords; i++) {
         putc(' ', out);
-        add_print_word(out, add->words[i]);
+        raw_word_print(out, add->words[i]);
     }
 
     if (fclose(out) == EOF) {
@@ -418,7 +417,7 @@ add_new(add_t *add, FILE *out, const ngx_prom_hosts_t *ph)
 
     for (i = 0; i < add->nwords; i++) {
         putc(' ', out);
-        add_print_word(out, add->words[i]);
+        raw_word_print(out, add->words[i]);
     }
 
     fputs(end, out);
@@ -577,7 +576,7 @@ add_change_words(const add_t *add, FILE *out, const raw_line_t *line,
             return HOSTS_MISTAKE;
         }
 
-        add_print_word(out, add->words[i]);
+        raw_word_print(out, add->words[i]);
     }
 
     for (i = 0; i < add->nwords; i++) {
@@ -589,7 +588,7 @@ add_change_words(const add_t *add, FILE *out, const raw_line_t *line,
 
         if (!found) {
             putc(' ', out);
-            add_print_word(out, add->words[i]);
+            raw_word_print(out, add->words[i]);
         }
     }
 
@@ -644,40 +643,6 @@ add_print_key(const add_t *add, FILE *out)
     if (add->base64.len) {
         fprintf(out, " %.*s", (int) add->base64.len, add->base64.data);
     }
-}
-
-
-/* a shell has taken the quotes off; a value gets some where it needs them */
-
-static void
-add_print_word(FILE *out, const char *word)
-{
-    const char  *p, *value;
-
-    value = strchr(word, '=') + 1;
-
-    if (*value && strpbrk(value, " \t\n\"'\\") == NULL) {
-        fputs(word, out);
-        return;
-    }
-
-    fwrite(word, 1, value - word, out);
-    putc('"', out);
-
-    for (p = value; *p; p++) {
-        if (*p == '"' || *p == '\\') {
-            putc('\\', out);
-        }
-
-        if (*p == '\n') {
-            fputs("\\n", out);
-
-        } else {
-            putc(*p, out);
-        }
-    }
-
-    putc('"', out);
 }
 
 
