@@ -68,8 +68,10 @@ def endpoint(host, port):
 
 
 def highest(text, networks):
-    """The highest number among the addresses of a text, or 0."""
+    """The highest number among the addresses of a text, or one less than what
+    its line "next NUMBER" says, or 0."""
     numbers = [0]
+    numbers += [int(n) - 1 for n in re.findall(r'^next (\d+)$', text, re.M)]
 
     for word in re.findall(r'[0-9A-Fa-f:.]{3,}', text):
         try:
@@ -82,6 +84,14 @@ def highest(text, networks):
                 numbers.append(int(found) - int(network.network_address))
 
     return max(numbers)
+
+
+def network6(text):
+    """The IPv6 network of a line "Address" of a configuration, or ""."""
+    found = re.search(r'^Address\s*=.*?([0-9a-fA-F]*:[0-9a-fA-F:]+/\d+)', text,
+                      re.M)
+
+    return str(ipaddress.ip_interface(found[1]).network) if found else ''
 
 
 def allot(state, names, keys, networks, used=0):
@@ -138,5 +148,6 @@ class FilterModule:
             'wireguard_allot': allot,
             'wireguard_address': address,
             'wireguard_highest': highest,
+            'wireguard_network_of': network6,
             'wireguard_endpoint': endpoint,
         }
