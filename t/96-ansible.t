@@ -11,7 +11,7 @@ use Test::More;
 
 use lib "$FindBin::Bin/lib";
 
-use Container qw(await command);
+use Container qw(await command docker);
 use Machine;
 
 plan skip_all => 'no ansible-playbook here'
@@ -30,11 +30,13 @@ my $monitor = $machine{'monitor-1'};
 my $node = $machine{'node-1'};
 
 
-# The inventory of a monitor and nodes: NAME, or [NAME, MACHINE].
+# The inventory of a monitor and nodes: NAME, or [NAME, MACHINE]. The one that
+# has settings of its own is the monitor.
 
 sub inventory {
-    my (@names) = @_;
+    my ($settings, @names) = @_;
 
+    my $main = $settings ? 'monitor-2' : 'monitor-1';
     my $hosts = sub {
         return join '', map {
             my ($name, $as) = ref $_ ? @$_ : ($_, $_);
@@ -44,8 +46,8 @@ sub inventory {
     };
 
     return "all:\n  vars:\n    ansible_user: root\n"
-        . "    prometheus_interval: 2s\n  children:\n"
-        . "    monitor:\n      hosts:\n" . $hosts->('monitor-1')
+        . "    prometheus_interval: 2s\n$settings  children:\n"
+        . "    monitor:\n      hosts:\n" . $hosts->($main)
         . "    nodes:\n      hosts:\n" . $hosts->(@names);
 }
 
@@ -134,7 +136,7 @@ sub identity {
 
 # of machines that have nothing yet
 
-my $two = inventory( 'node-1', 'node-2');
+my $two = inventory('',  'node-1', 'node-2');
 
 play('a check of fresh machines comes to its end', $two, {}, '--check');
 is(on('node-1', 'ls /etc/wireguard /usr/bin/wg /usr/sbin/nft'
@@ -198,13 +200,14 @@ like(on('node-1', 'nft list tables'), qr/^table inet others$/m,
 
 # node-2 leaves, and its machine comes back as node-3
 
-my $other = inventory( 'node-1', ['node-3', 'node-2']);
-my $peers = on('monitor-1', 'wg show wg0 allowed-ips');
+my $other = inventory('',  'node-1', ['node-3', 'node-2']);
+my $peers = on('monitor-1', 'wg show wg0 allowed-ips | sort');
 
 play('a check of other nodes says what would change', $other,
     { 'monitor-1' => undef, 'node-1' => 0, 'node-3' => undef }, '--check',
     '--diff');
-is(on('monitor-1', 'wg show wg0 allowed-ips'), $peers, 'and changes nothing');
+is(on('monitor-1', 'wg show wg0 allowed-ips | sort'), $peers,
+    'and changes nothing');
 
 # the monitor's: its file of nodes, peers and their reload, Prometheus' nodes
 
@@ -239,6 +242,54 @@ $r = Machine::ansible($two, 'ansible-playbook', 'site.yml', '--limit',
     'node-1');
 like($r->{out}, qr/--limit has to name monitor-1/,
     'a run without the monitor says that it needs it');
+
+
+# our container in Prometheus' place, on a machine where it has enrolled a node
+
+SKIP: {
+    my $image = Container::image();
+    skip "$image has no WireGuard", 5 if docker('run', '--rm', '--entrypoint',
+        'test', $image, '-x', '/usr/local/bin/monitoring-proxy-wireguard')
+        ->{status} != 0;
+
+    my $line = 'old ' . 'YmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmI='
+        . ' 10.87.0.9 ports=9100';
+
+    $machine{'monitor-2'} = Machine->boot;
+    on('monitor-2', 'umask 077; mkdir -p /etc/monitoring/wireguard; '
+        . "cd /etc/monitoring/wireguard; echo '$line' > nodes; "
+        . 'echo 12 > next');
+
+    my $container = inventory("    monitor: container\n"
+        . "    proxy_run: false\n", 'node-1');
+
+    play('files for the container are written', $container,
+        { 'monitor-2' => undef, 'node-1' => undef }, '-vvv', '--diff');
+
+    my $nodes = on('monitor-2', 'cat /etc/monitoring/wireguard/nodes');
+
+    like($nodes, qr/^\Q$line\E$/m, 'the node that it enrolled is left alone');
+    like($nodes, qr/^node-1 \S{44} 10\.87\.0\.12,fd\S+::c ports=9100$/m,
+        'the other has the next address');
+    is(on('monitor-2', 'cat /etc/monitoring/wireguard/next'), "13\n",
+        'which is not given again');
+
+    my $dir = Container::directory();
+    docker('cp', $machine{'monitor-2'}->name . ':/etc/monitoring', $dir);
+    on('monitor-2', 'systemctl stop ssh');
+
+    my $proxy = Container->run(options => ['-v',
+        "$dir/monitoring:/etc/monitoring", '--cap-add', 'NET_ADMIN',
+        '--device', '/dev/net/tun', '--network',
+        'container:' . $machine{'monitor-2'}->name, '-e',
+        'MONITORING_PROXY_ADVERTISE=proxy.example']);
+
+    ok(await(60, sub {
+        on('monitor-2', 'curl -s localhost/node-1/metrics')
+            =~ /^node_load1 /m;
+    }), 'and the container scrapes it') or diag $proxy->logs,
+        on('monitor-2', 'curl -s localhost/node-1/metrics');
+}
 
 
 # private keys
