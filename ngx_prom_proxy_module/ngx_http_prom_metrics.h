@@ -130,7 +130,7 @@ struct ngx_http_prom_metrics_s {
 
     ngx_http_prom_origins_t      origins;     /* of targets */
     ngx_prom_tunnels_head_t      head;
-    ngx_prom_peers_head_t        peers;       /* zero: nothing is known */
+    ngx_prom_peers_head_t        peers;
 
     ngx_prom_poll_zone_t        *polls;       /* or NULL */
 
@@ -160,6 +160,7 @@ struct ngx_http_prom_metrics_s {
     unsigned                     counted:1;   /* up, down and unscraped are */
     unsigned                     described:1; /* the family is */
     unsigned                     hosted:1;    /* the head knows of hosts */
+    unsigned                     nodes_known:1; /* that of peers of nodes */
 };
 
 

@@ -475,7 +475,7 @@ ngx_http_prom_metrics_left_out(ngx_http_prom_metrics_t *m,
         return m->origins.tunnels == NULL;
 
     case NGX_HTTP_PROM_METRICS_NODES:
-        return m->peers.loaded == 0;
+        return !m->nodes_known;
 
     case NGX_HTTP_PROM_METRICS_EACH:
         return !m->per_target;

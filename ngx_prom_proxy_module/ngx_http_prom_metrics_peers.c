@@ -12,9 +12,7 @@
 void
 ngx_http_prom_metrics_peers(ngx_http_prom_metrics_t *m)
 {
-    if (!ngx_http_prom_peers_head(m->origins.peers, &m->peers)) {
-        return;
-    }
+    m->nodes_known = ngx_http_prom_peers_head(m->origins.peers, &m->peers);
 
     m->nodes = m->peers.nodes;
     m->nodes_failures = m->peers.failures;
@@ -26,6 +24,10 @@ u_char *
 ngx_http_prom_metrics_nodes_loaded(u_char *p, ngx_http_prom_metrics_t *m,
     const ngx_http_prom_metrics_family_t *family)
 {
+    if (m->peers.loaded == 0) {
+        return p;
+    }
+
     p = ngx_http_prom_metrics_sample(p, m, family, "", "");
     p = ngx_http_prom_metrics_seconds(p, m->peers.loaded);
     return ngx_sprintf(p, "\n");

@@ -151,7 +151,7 @@ ngx_http_prom_peers_head(ngx_http_prom_board_t *board,
 
     if (!ngx_http_prom_board_copy(board, head, shared, sizeof(*head),
                                   &shared->seq)
-        || head->loaded == 0)
+        || (head->loaded == 0 && !head->failed))
     {
         ngx_memzero(head, sizeof(*head));
         return 0;

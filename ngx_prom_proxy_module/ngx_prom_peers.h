@@ -53,7 +53,7 @@ typedef struct {
     uint32_t             seq;
     uint32_t             nodes;       /* lines of the set in use */
     uint64_t             loaded;      /* when they were: ms of Unix time; 0:
-                                         nothing is known of the file */
+                                         none are */
     uint64_t             failures;    /* changes that were refused */
     uint32_t             failed;      /* the last change was: */
     uint32_t             reason_len;

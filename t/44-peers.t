@@ -253,7 +253,13 @@ like(shown($error), qr/, there was no handshake with its node yet\z/,
 
 # the nodes file
 
-$board->head(nodes => 5, loaded => 1_700_000_000.25);
+$board->head(reason => 'nodes:1:1:');
+is(samples()->{'nodes_last_reload_error_info{reason="nodes:1:1:"}'}, 1,
+    'a file that was refused before any was loaded');
+is(samples()->{nodes_last_reload_success_timestamp_seconds}, undef,
+    'which was never');
+
+$board->head(nodes => 5, loaded => 1_700_000_000.25, reason => undef);
 is(top('WireGuard nodes'), '5', 'how many nodes there are');
 
 my $s = samples();
