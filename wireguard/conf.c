@@ -15,9 +15,13 @@
 #include "text.h"
 
 
+#define CONF_NAME  24                 /* bytes of a name, at most */
+
+
 static void conf_parse(conf_parse_t *parse);
 static void conf_section(conf_parse_t *parse, char *p, char *end);
 static void conf_line(conf_parse_t *parse, char *p, char *end);
+static int conf_is_name(const ngx_prom_text_t *name);
 static void conf_finish(conf_parse_t *parse);
 static void conf_finish_peer(conf_parse_t *parse, uint32_t i);
 static void conf_missing(conf_parse_t *parse, uint32_t line, const char *what);
@@ -199,19 +203,17 @@ conf_line(conf_parse_t *parse, char *p, char *end)
 
     equals = memchr(p, '=', end - p);
 
-    /* a line that isn't NAME = VALUE may be a key */
-
-    if (equals == NULL) {
-        ngx_prom_line_error(&parse->line, p, "no \"=\" in the line; lines are "
-                            "[SECTION] and NAME = VALUE");
-        return;
-    }
-
     name.data = p;
-    name.len = equals - p;
+    name.len = equals ? equals - p : 0;
 
     while (name.len && ngx_prom_blank(name.data[name.len - 1])) {
         name.len--;
+    }
+
+    if (!conf_is_name(&name)) {
+        ngx_prom_line_error(&parse->line, p, "not NAME = VALUE, as lines below "
+                            "a [SECTION] are");
+        return;
     }
 
     for (p = equals + 1; p < end && ngx_prom_blank(*p); p++) { /* void */ }
@@ -227,6 +229,25 @@ conf_line(conf_parse_t *parse, char *p, char *end)
     }
 
     conf_value(parse, &name, &value);
+}
+
+
+/* what is none may be a key, and isn't repeated */
+
+static int
+conf_is_name(const ngx_prom_text_t *name)
+{
+    size_t  i;
+
+    for (i = 0; i < name->len && i <= CONF_NAME; i++) {
+        if (ngx_prom_digit(name->data[i])
+            || !ngx_prom_char_in(name->data[i], ""))
+        {
+            return 0;
+        }
+    }
+
+    return i > 0 && i <= CONF_NAME;
 }
 
 
@@ -250,11 +271,13 @@ conf_finish(conf_parse_t *parse)
         conf_missing(parse, parse->interface, "no PrivateKey in [Interface]; "
                      "wg genkey makes one");
 
-    } else if (key_public(key, conf->key) == -1) {
-        parse->failed = 1;
-        return;
+    } else if (conf->errors == 0) {
 
-    } else {
+        if (key_public(key, conf->key) == -1) {
+            parse->failed = 1;
+            return;
+        }
+
         key_text(conf->public_key, key);
     }
 
@@ -285,7 +308,7 @@ conf_finish_peer(conf_parse_t *parse, uint32_t i)
         return;
     }
 
-    if (parse->key && ngx_prom_text_is(&peer->public_key, conf->public_key)) {
+    if (ngx_prom_text_is(&peer->public_key, conf->public_key)) {
         conf_missing(parse, peer->line, "the PublicKey of this [Peer] is the "
                      "monitor's own");
         return;

@@ -151,14 +151,12 @@ conf_is(const char *p, const char *end, const char *s)
 static void
 conf_private_key(conf_parse_t *parse, const ngx_prom_text_t *value)
 {
-    parse->key = (unsigned) ngx_prom_nodes_key(parse->conf->key, value->data,
-                                               value->len);
+    parse->key = 1;
 
-    if (!parse->key) {
+    if (!ngx_prom_nodes_key(parse->conf->key, value->data, value->len)) {
         ngx_prom_line_error(&parse->line, value->data, "not a private key, "
                             "which is 44 characters of base64, as wg genkey "
                             "prints");
-        parse->key = 0;
     }
 }
 

@@ -24,6 +24,7 @@ typedef struct {
     ngx_prom_text_t      key;         /* empty: none yet */
     const char          *state;
     char                 handshake[LIST_NUMBER];     /* s ago; or "" */
+    char                 ago[LIST_NUMBER + 2];       /* the same, " s" */
     char                 received[LIST_NUMBER];
     char                 sent[LIST_NUMBER];
     char                 until[LIST_TIME];
@@ -215,6 +216,7 @@ list_node(list_row_t *row, const ngx_prom_node_t *node, const dump_t *dump,
     ago = ago < 0 ? 0 : ago;
 
     snprintf(row->handshake, LIST_NUMBER, "%lld", (long long) ago);
+    snprintf(row->ago, sizeof(row->ago), "%s s", row->handshake);
     row->state = ago < LIST_UP ? "up" : "down";
 }
 
@@ -269,9 +271,8 @@ list_print(const list_row_t *rows, uint32_t count)
             continue;
         }
 
-        printf("%-7s%s  %-12s  %-12s  %.*s  %s\n",
-               list_or_dash(row->handshake),
-               row->handshake[0] ? " s" : "  ", list_or_dash(row->received),
+        printf("%-9s  %-12s  %-12s  %.*s  %s\n",
+               list_or_dash(row->ago), list_or_dash(row->received),
                list_or_dash(row->sent), (int) row->key.len, row->key.data,
                list_or_dash(row->endpoint));
     }
