@@ -73,6 +73,8 @@ my %wrong = (
     'a key that is none' => [ $conf =~ s/\Q$key/abc/r, qr/:2:\d+: / ],
     'no address' => [ $conf =~ s/^Address.*\n//mr, qr/Address/ ],
     'an address without a network' => [ $conf =~ s{/16}{/32}r, qr/:3:\d+: / ],
+    'a public address' => [ $conf =~ s/10\.87/9.87/r,
+        qr{:3:\d+: "9\.87\.0\.1/16" is in none of 10\.0\.0\.0/8} ],
     'a command' => [ "${conf}PostUp = touch /tmp/x\n", qr/:4:\d+: .*PostUp/ ],
     'a typo' => [ "${conf}ListenPrt = 1\n", qr/:4:\d+: .*ListenPrt/ ],
 );

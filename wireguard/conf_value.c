@@ -45,6 +45,7 @@ static void conf_address_list(conf_parse_t *parse,
     const ngx_prom_text_t *value);
 static void conf_own_address(conf_parse_t *parse,
     const ngx_prom_text_t *word);
+static int conf_is_private(const uint8_t *ip);
 static void conf_public_key(conf_parse_t *parse, const ngx_prom_text_t *value);
 static void conf_preshared_key(conf_parse_t *parse,
     const ngx_prom_text_t *value);
@@ -252,9 +253,11 @@ conf_own_address(conf_parse_t *parse, const ngx_prom_text_t *word)
         return;
     }
 
-    if (four && (net.ip[0] == 0 || net.ip[0] == 127 || net.ip[0] >= 224)) {
-        ngx_prom_line_error(&parse->line, word->data, "\"%s\" is not in a "
-                            "network that machines can have", buf);
+    if (four && !conf_is_private(net.ip)) {
+        ngx_prom_line_error(&parse->line, word->data, "\"%s\" is in none of "
+                            "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 and "
+                            "100.64.0.0/10, where private networks of IPv4 "
+                            "are", buf);
         return;
     }
 
@@ -271,6 +274,18 @@ conf_own_address(conf_parse_t *parse, const ngx_prom_text_t *word)
     }
 
     *own = net;
+}
+
+
+/* nodes take no other: who has the proxy must not get their way elsewhere */
+
+static int
+conf_is_private(const uint8_t *ip)
+{
+    return ip[0] == 10
+           || (ip[0] == 172 && (ip[1] & 0xf0) == 16)
+           || (ip[0] == 192 && ip[1] == 168)
+           || (ip[0] == 100 && (ip[1] & 0xc0) == 64);
 }
 
 
