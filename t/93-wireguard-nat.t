@@ -93,7 +93,10 @@ is(scalar(grep { /^\Q$from\E:/ } values %endpoint), 2,
     'both come by the router\'s address');
 
 
-# nobody asks for longer than the router remembers, which is what is tried
+# Nobody asks for longer than the router remembers, which is what is tried; nor
+# are there connections, on which exporters in Go send something every 15 s.
+
+$monitor->exec('nginx', '-s', 'reload');
 
 sleep $silent + $forgets + 3;
 
