@@ -18,7 +18,9 @@ use Backend;
 use Board;
 use Forward;
 use Http;
+use Key;
 use Nginx;
+use Peers;
 use Query;
 use Teller;
 
@@ -143,6 +145,12 @@ $board->tunnel($away, ended => 60);
 tunnels(1);
 $nginx->write('hosts', "bastion - port=$tunnel\naway - port=$away\n");
 
+# a node that nobody scrapes
+
+my $peers = Peers->new($nginx->dir . '/peers');
+$peers->peer('10.87.0.2', key => wireguard_key('node'), handshake => 600);
+$nginx->write('nodes', 'node ' . wireguard_key('node') . " 10.87.0.2\n");
+
 # a forward proxy that has all but one of them, for one job more
 
 my $forward = Nginx::free_port();
@@ -159,7 +167,8 @@ $keeper->say('stats managed 2 1 0 0 0 0 0 0');
 $nginx->configure(targets => targets() . "\n",
     registry => 'prom_proxy_targets %%DIR%%/targets interval=20ms; '
         . 'prom_proxy_hosts %%DIR%%/hosts interval=20ms; '
-        . 'prom_proxy_tunnels %%DIR%%/board;',
+        . 'prom_proxy_nodes %%DIR%%/nodes; '
+        . 'prom_proxy_tunnels %%DIR%%/board; prom_proxy_peers %%DIR%%/peers;',
     main => "prom_forward bastion { allow @allowed; scheme http; "
         . 'zone bastion 1m; }',
     http => forward_server('bastion', "127.0.0.1:$forward")
@@ -284,7 +293,7 @@ ok(Nginx::await(sub { values_of('monitoring_proxy_targets_up == 3') }, 30),
 $nginx->write('breaks', '');
 
 $nginx->write('targets', targets('localhost:9 never-scraped') . "\n");
-ok(Nginx::await(sub { values_of('monitoring_proxy_targets == 7') }, 30),
+ok(Nginx::await(sub { values_of('monitoring_proxy_targets == 8') }, 30),
     'a new target');
 tunnels(9);
 
@@ -338,10 +347,10 @@ sub shown {
     }, 30), "shown: $title") or diag explain($answer);
 }
 
-shown('Targets', sub { $_->{value}[1] == 7 });
+shown('Targets', sub { $_->{value}[1] == 8 });
 shown('Up', sub { $_->{value}[1] == 2 });
 shown('Down', sub { $_->{value}[1] == 2 });
-shown('Unscraped', sub { $_->{value}[1] == 3 });
+shown('Unscraped', sub { $_->{value}[1] == 4 });
 shown('Last reload', sub { $_->{value}[1] == 0 });
 shown('Connections reused', sub { $_->{value}[1] > 0.5 });
 shown('Slowest targets', sub { $_->{metric}{target} eq 'host-1' });
@@ -350,6 +359,8 @@ shown('Hosts that are not connected',
 shown('Hosts that are connected', sub { $_->{metric}{target} eq 'bastion' });
 shown('Hosts that log in most often',
     sub { $_->{metric}{target} eq 'bastion' && $_->{value}[1] >= 8 });
+shown('Age of the last handshake',
+    sub { $_->{metric}{target} eq 'node' && $_->{value}[1] >= 600 });
 shown('Credentials are valid for',
     sub { $_->{metric}{remote} eq 'managed' && $_->{value}[1] > 3000 });
 shown('Targets that are not reached',
