@@ -4,7 +4,7 @@
 # certificate, a pushed response, a file of tokens or users, an allow-list, a
 # scrape that a client is handed, a request for a tunnel or one that is signed,
 # what a token endpoint answers, a file of remotes, a line of the keeper or the
-# path of a query may hold upsets what reads it
+# path of a query, a request to enrol, or wg0.conf may hold upsets what reads it
 #
 # MP_FUZZ_SECONDS is how long it tries each for, 8 if not set. What it finds is
 # printed in base64: decode that into a file, and run the fuzzer on it.
@@ -22,13 +22,14 @@ my $grammar = "$FindBin::Bin/../ngx_prom_proxy_module";
 my $client = "$FindBin::Bin/../client";
 my $common = "$FindBin::Bin/../common";
 my $token = "$FindBin::Bin/../token";
+my $wireguard = "$FindBin::Bin/../wireguard";
 my $seconds = $ENV{MP_FUZZ_SECONDS} // 8;
 my $dir = File::Temp->newdir;
 
 plan skip_all => 'clang is not installed'
     if !grep { -x "$_/clang" } split /:/, $ENV{PATH};
 
-plan tests => 45;
+plan tests => 51;
 
 
 # Runs a command; what it says is printed only if it fails.
@@ -94,6 +95,7 @@ sub fuzzes {
 
 my @targets = glob "$grammar/ngx_prom_targets*.c";
 my @hosts = glob "$grammar/ngx_prom_hosts*.c";
+my @nodes = glob "$grammar/ngx_prom_nodes*.c";
 
 SKIP: {
     fuzzes('targets', 'corpus', @targets);
@@ -104,8 +106,7 @@ SKIP: {
 }
 
 SKIP: {
-    fuzzes('nodes', 'corpus-nodes', @targets, @hosts,
-        glob "$grammar/ngx_prom_nodes*.c");
+    fuzzes('nodes', 'corpus-nodes', @targets, @hosts, @nodes);
 }
 
 SKIP: {
@@ -162,4 +163,18 @@ SKIP: {
 
 SKIP: {
     fuzzes('api', 'corpus-api', "$grammar/ngx_prom_token_api.c");
+}
+
+SKIP: {
+    fuzzes('enrol', 'corpus-enrol', '-D_GNU_SOURCE', "-I$wireguard", @targets,
+        @hosts, @nodes, "$common/str.c",
+        (map { "$wireguard/$_.c" } qw(enrol_request key)), '-ljansson',
+        '-lcrypto');
+}
+
+SKIP: {
+    fuzzes('conf', 'corpus-conf', '-D_GNU_SOURCE', "-I$wireguard",
+        "-I$FindBin::Bin/../targets", @targets, @hosts, @nodes,
+        "$FindBin::Bin/../targets/text.c",
+        (map { "$wireguard/$_.c" } qw(conf conf_value key)), '-lcrypto');
 }

@@ -18,7 +18,7 @@
 #define CONF_NAME  24                 /* bytes of a name, at most */
 
 
-static void conf_parse(conf_parse_t *parse);
+static void conf_lines(conf_parse_t *parse);
 static void conf_section(conf_parse_t *parse, char *p, char *end);
 static void conf_line(conf_parse_t *parse, char *p, char *end);
 static int conf_is_name(const ngx_prom_text_t *name);
@@ -32,30 +32,41 @@ static void conf_told(void *data, uint32_t line, uint32_t column,
 conf_t *
 conf_load(const char *dir, FILE *told)
 {
+    char    *text, path[CONF_PATH];
+    size_t   len;
+
+    snprintf(path, sizeof(path), "%s/wg0.conf", dir);
+
+    text = text_read(path, &len, told);
+
+    return text ? conf_parse(path, text, len, told) : NULL;
+}
+
+
+conf_t *
+conf_parse(const char *path, char *text, size_t len, FILE *told)
+{
     conf_t        *conf;
     conf_parse_t   parse;
 
     conf = calloc(1, sizeof(conf_t));
     if (conf == NULL) {
-        text_fail(dir, "out of memory", told);
+        text_fail(path, "out of memory", told);
+        free(text);
         return NULL;
     }
 
-    snprintf(conf->path, sizeof(conf->path), "%s/wg0.conf", dir);
+    snprintf(conf->path, sizeof(conf->path), "%s", path);
 
     conf->told = told;
     conf->port = CONF_PORT;
-    conf->text = text_read(conf->path, &conf->len, told);
-
-    if (conf->text == NULL) {
-        conf_free(conf);
-        return NULL;
-    }
+    conf->text = text;
+    conf->len = len;
 
     memset(&parse, 0, sizeof(parse));
     parse.conf = conf;
 
-    conf_parse(&parse);
+    conf_lines(&parse);
 
     if (parse.failed) {
         text_fail(conf->path, "out of memory", told);
@@ -92,7 +103,7 @@ conf_free(conf_t *conf)
 
 
 static void
-conf_parse(conf_parse_t *parse)
+conf_lines(conf_parse_t *parse)
 {
     char             *p, *end, *hash;
     conf_t           *conf;
@@ -211,8 +222,8 @@ conf_line(conf_parse_t *parse, char *p, char *end)
     }
 
     if (!conf_is_name(&name)) {
-        ngx_prom_line_error(&parse->line, p, "not NAME = VALUE, as lines below "
-                            "a [SECTION] are");
+        ngx_prom_line_error(&parse->line, p, "not NAME = VALUE, as lines "
+                            "below a [SECTION] are");
         return;
     }
 

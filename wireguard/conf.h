@@ -17,6 +17,7 @@
 #include "ngx_prom_targets_line.h"
 
 
+#define CONF_PATH    4096
 #define CONF_PORT    51820
 #define CONF_NUMBER  65535            /* the last one, whatever the network */
 
@@ -44,7 +45,7 @@ typedef struct {
 
 
 typedef struct {
-    char                 path[4096];
+    char                 path[CONF_PATH];
     FILE                *told;
     char                *text;
     size_t               len;
@@ -68,6 +69,11 @@ typedef struct {
  */
 
 conf_t *conf_load(const char *dir, FILE *told);
+
+/* the same of a text, which it takes; text[len] must be writable */
+
+conf_t *conf_parse(const char *path, char *text, size_t len, FILE *told);
+
 void conf_free(conf_t *conf);
 
 /* the last number of a node; and its address: bytes is 4 or 16 */

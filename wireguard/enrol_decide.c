@@ -7,6 +7,7 @@
  */
 
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -58,7 +59,8 @@ static int enrol_set_write(enrol_set_t *set);
 static void enrol_set_answer(enrol_set_t *set);
 static void enrol_answer(const enrol_set_t *set, enrol_t *e,
     const ngx_prom_node_t *node);
-static void enrol_answer_own(enrol_t *e, const conf_net_t *net);
+static void enrol_answer_ip(enrol_t *e, const char *what, const uint8_t *ip,
+    unsigned bytes);
 static void enrol_set_fail(enrol_set_t *set);
 static void enrol_refuse(enrol_t *e, int status, const char *text,
     const char *why);
@@ -483,24 +485,22 @@ enrol_answer(const enrol_set_t *set, enrol_t *e, const ngx_prom_node_t *node)
     buffer_format(b, "name %s\n", e->request.name);
 
     if (node->address4.len) {
-        buffer_format(b, "address %.*s/32\n", (int) node->address4.len,
-                      node->address4.data);
+        enrol_answer_ip(e, "address", node->ip4, 4);
     }
 
     if (node->address6.len) {
-        buffer_format(b, "address %.*s/128\n", (int) node->address6.len,
-                      node->address6.data);
+        enrol_answer_ip(e, "address", node->ip6, 16);
     }
 
     buffer_format(b, "peer %s\nendpoint %s%s%s:%u\n", conf->public_key,
                   ipv6 ? "[" : "", host, ipv6 ? "]" : "", conf->port);
 
     if (node->address4.len) {
-        enrol_answer_own(e, &conf->net4);
+        enrol_answer_ip(e, "allowed", conf->net4.ip, 4);
     }
 
     if (node->address6.len) {
-        enrol_answer_own(e, &conf->net6);
+        enrol_answer_ip(e, "allowed", conf->net6.ip, 16);
     }
 
     pos = 0;
@@ -520,29 +520,17 @@ enrol_answer(const enrol_set_t *set, enrol_t *e, const ngx_prom_node_t *node)
 }
 
 
-/* of the network, the monitor alone */
+/* a single address, however it is written in the file */
 
 static void
-enrol_answer_own(enrol_t *e, const conf_net_t *net)
+enrol_answer_ip(enrol_t *e, const char *what, const uint8_t *ip,
+    unsigned bytes)
 {
-    char         text[64];
-    FILE        *out;
-    conf_net_t   own;
+    char  text[INET6_ADDRSTRLEN];
 
-    own = *net;
-    own.prefix = 8 * net->bytes;
+    (void) inet_ntop(bytes == 4 ? AF_INET : AF_INET6, ip, text, sizeof(text));
 
-    out = fmemopen(text, sizeof(text), "w");
-
-    if (out == NULL) {
-        e->answer.failed = 1;
-        return;
-    }
-
-    conf_net_print(out, &own);
-    fclose(out);
-
-    buffer_format(&e->answer, "allowed %s\n", text);
+    buffer_format(&e->answer, "%s %s/%u\n", what, text, 8 * bytes);
 }
 
 
