@@ -259,4 +259,16 @@ my ($source) = documents('compose/query/datasource.yml');
 is($source->{datasources}[0]{url}, "http://$name:$default",
     'compose: Grafana asks the proxy');
 
+# WireGuard's, on top of the proxy's
+
+my ($over) = documents('compose/wireguard.yml');
+my ($under) = documents('compose/docker-compose.yml');
+my $allowed = file('../rootfs/usr/lib/monitoring-proxy/environment');
+
+is_deeply([ keys %{ $over->{services} } ],
+    [ grep { $_ eq 'proxy' } keys %{ $under->{services} } ],
+    'compose: WireGuard is added to the proxy');
+like($allowed, qr/^\Q$_\E$/m, "compose: the image knows $_")
+    for sort keys %{ $over->{services}{proxy}{environment} };
+
 done_testing();

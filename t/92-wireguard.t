@@ -52,11 +52,12 @@ is($monitor->exec('monitoring-proxy', 'check')->{status}, 0,
     'check finds no mistake');
 
 
-# three nodes: two by hand, as the protocol is
+# three nodes: two by hand, as the protocol is, and one by monitoring-proxy-join
 
 my %invited = ('web-1' => ['rack=a'],
     'site-b/db-1' => [ '--ports', 'node:9100,other:9101' ], 'edge-3' => []);
 my (%node, %url, %key, %answer);
+my $script = $monitor->exec('monitoring-proxy', 'join')->{out};
 
 for my $name (sort keys %invited) {
     $url{$name} = Node::wg($monitor, 'invite', $name, @{ $invited{$name} });
@@ -67,32 +68,45 @@ for my $name (sort keys %invited) {
     my $node = $node{$name} = Node->start(network => $network,
         options => [ '--hostname', $name =~ s{/}{-}r ]);
 
-    $key{$name} = $node->key;
-    my $answer = $answer{$name} = $node->enrol($url{$name}, $key{$name});
+    my $scraped = $name =~ /db/ ? "$name/node" : $name;
 
-    is($answer->{status}, 200, "$name: enrols") or diag $answer->{body},
-        $monitor->logs;
-    is("@{ $answer->{name} // [] } @{ $answer->{peer} // [] }", "$name $mine",
-        "$name: the answer has its name and the monitor's key");
-    like("@{ $answer->{address} // [] }", qr{^10\.87\.\d+\.\d+/32 fd\S+/128$},
-        "$name: an address of each kind, of it alone");
-    like(peers(), qr/\Q$key{$name}\E/, "$name: its peer is there by then");
+    if ($name eq 'web-1') {
+        my $r = $node->exec({ input => $script, seconds => 60 }, 'sh', '-s',
+            '--', '--wireguard', $url{$name});
 
-    ok($node->up($answer), "$name: wg-quick brings wg0 up")
-        or diag $node->{up};
-    ok(await(15, sub { scraped($name =~ /db/ ? "$name/node" : $name) == 200 }),
-        "$name: is scraped") or diag $monitor->logs;
+        is($r->{status}, 0, "$name: monitoring-proxy-join joins it")
+            or diag $r->{out}, $monitor->logs;
+        $key{$name} = $node->exec('wg', 'show', 'wg0', 'public-key')->{out}
+            =~ s/\n//r;
+    } else {
+        $key{$name} = $node->key;
+        my $answer = $answer{$name} = $node->enrol($url{$name}, $key{$name});
+
+        is($answer->{status}, 200, "$name: enrols") or diag $answer->{body},
+            $monitor->logs;
+        is("@{ $answer->{name} // [] } @{ $answer->{peer} // [] }",
+            "$name $mine", '... the answer has its name and the monitor\'s key');
+        like("@{ $answer->{address} // [] }",
+            qr{^10\.87\.\d+\.\d+/32 fd\S+/128$},
+            '... an address of each kind, of it alone');
+        like(peers(), qr/\Q$key{$name}\E/, '... its peer is there by then');
+        ok($node->up($answer), '... wg-quick brings wg0 up')
+            or diag $node->{up};
+    }
+
+    ok(await(15, sub { scraped($scraped) == 200 }), "$name: is scraped")
+        or diag $monitor->logs;
 }
 
-my %ip = map { $_ => $answer{$_}{address}[0] =~ s{/.*}{}r } keys %answer;
-my %ip6 = map { $_ => $answer{$_}{address}[1] =~ s{/.*}{}r } keys %answer;
-my ($own) = $conf =~ /Address = ([\d.]+)/;
+my %line = read_file("$etc/nodes") =~ m{^(\S+) \S+ (\S+)}mg;
+my %ip = map { $_ => $line{$_} =~ s/,.*//r } keys %line;
+my %ip6 = map { $_ => $line{$_} =~ s/.*,//r } keys %line;
+my ($own, $own6) = $conf =~ m{^Address = ([\d.]+)/16, (\S+)/64$}m;
 
-is($monitor->exec('cat', '/etc/monitoring/wireguard/invitations')->{out}
-    =~ /[\w-]{43}\.[\w-]{43}|\Q@{[ Node::parts($url{'web-1'})->{token} ]}\E/,
-    '', 'no token is in a file');
-unlike($monitor->logs, qr/\Q@{[ Node::parts($url{'web-1'})->{token} ]}\E/,
-    '... nor in the log');
+my $used = Node::parts($url{'web-1'})->{token};
+unlike(join('', map { read_file($_) } glob "$etc/*"), qr/\Q$used\E/,
+    'a token is in no file');
+unlike($monitor->logs, qr/\Q$used\E/, '... nor in the log');
 
 
 # tokens
@@ -125,8 +139,8 @@ $said{ $late->{body} } = 1;
 
 is(scalar keys %said, 1, 'all in the same words') or diag explain \%said;
 
-my $again = $node{'web-1'}->enrol($url{'web-1'}, $key{'web-1'});
-is($again->{body}, $answer{'web-1'}{body},
+my $again = $stranger->enrol($url{'edge-3'}, $key{'edge-3'});
+is($again->{body}, $answer{'edge-3'}{body},
     'who has used one gets the same answer with the same key');
 is($stranger->enrol($open, $key{'web-1'})->{status}, 409,
     'another node\'s key is refused');
@@ -234,9 +248,7 @@ ok(opens($ip{'web-1'}, $own), '... but from its own');
 for my $port (22, 80, 4443) {
     my $scheme = $port == 80 ? 'http' : $port == 22 ? 'telnet' : 'https';
 
-    for my $address ($own, $answer{'web-1'}{allowed}[1] =~ s{(.*)/128}{[$1]}r,
-        $away)
-    {
+    for my $address ($own, "[$own6]", $away) {
         my $name = $address eq $away ? 'its other address' : $address;
 
         ok(!$db->gets("$scheme://$address:$port/"),
