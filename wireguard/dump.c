@@ -31,6 +31,7 @@ enum {
 
 
 static int dump_line(dump_peer_t *peer, char *line);
+static int dump_compare(const void *a, const void *b);
 static uint32_t dump_number(char *allowed);
 static int dump_count(uint64_t *n, const char *text);
 
@@ -71,7 +72,19 @@ dump_read(dump_t *dump, FILE *in)
 
     free(line);
 
+    if (dump->count) {
+        qsort(dump->peers, dump->count, sizeof(dump_peer_t), dump_compare);
+    }
+
     return rc;
+}
+
+
+static int
+dump_compare(const void *a, const void *b)
+{
+    return memcmp(((const dump_peer_t *) a)->key,
+                  ((const dump_peer_t *) b)->key, KEY_BYTES);
 }
 
 
@@ -170,13 +183,14 @@ dump_count(uint64_t *n, const char *text)
 const dump_peer_t *
 dump_find(const dump_t *dump, const uint8_t *key)
 {
-    uint32_t  i;
+    dump_peer_t  peer;
 
-    for (i = 0; i < dump->count; i++) {
-        if (memcmp(dump->peers[i].key, key, KEY_BYTES) == 0) {
-            return &dump->peers[i];
-        }
+    if (dump->count == 0) {
+        return NULL;
     }
 
-    return NULL;
+    memcpy(peer.key, key, KEY_BYTES);
+
+    return bsearch(&peer, dump->peers, dump->count, sizeof(dump_peer_t),
+                   dump_compare);
 }

@@ -25,7 +25,7 @@ typedef struct {
 
 
 typedef struct {
-    dump_peer_t         *peers;
+    dump_peer_t         *peers;       /* by key */
     uint32_t             count;
 } dump_t;
 
