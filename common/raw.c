@@ -133,6 +133,33 @@ raw_line_has(const raw_line_t *line, const char *name, size_t len)
 }
 
 
+unsigned
+raw_without(FILE *out, const char *text, size_t len, const char *name,
+    size_t name_len)
+{
+    size_t      pos, start;
+    unsigned    n;
+    raw_line_t  line;
+
+    n = 0;
+
+    for (pos = 0, start = 0; raw_line(&line, text, len, &pos); start = pos) {
+
+        if (!raw_line_has(&line, name, name_len)) {
+            fwrite(text + start, 1, pos - start, out);
+            continue;
+        }
+
+        /* a byte order mark stays */
+
+        fwrite(text + start, 1, (size_t) (line.line.data - text) - start, out);
+        n++;
+    }
+
+    return n;
+}
+
+
 int
 raw_word_label(const raw_text_t *word, const char *other)
 {

@@ -39,6 +39,11 @@ int raw_line(raw_line_t *line, const char *text, size_t len, size_t *pos);
 
 int raw_line_has(const raw_line_t *line, const char *name, size_t len);
 
+/* writes the text without the lines that are; returns how many there were */
+
+unsigned raw_without(FILE *out, const char *text, size_t len, const char *name,
+    size_t name_len);
+
 /* is the word LABEL=VALUE with the label, and the value, of another one */
 
 int raw_word_label(const raw_text_t *word, const char *other);

@@ -4,9 +4,10 @@
  */
 
 
+#define _POSIX_C_SOURCE  200809L
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "commands.h"
 #include "raw.h"
@@ -47,34 +48,31 @@ remove_line(store_t *store, const char *path, const char *given,
     const ngx_prom_text_t *name)
 {
     int          rc;
-    char        *out, *p;
-    size_t       len, pos, start;
-    raw_line_t   line;
+    char        *out;
+    FILE        *stream;
+    size_t       len, left;
+    unsigned     n;
     const char  *text;
 
     text = store_text(store, &len);
 
-    out = malloc(len + 1);
-    if (out == NULL) {
+    stream = open_memstream(&out, &left);
+    if (stream == NULL) {
         perror("monitoring-proxy-hosts");
         return HOSTS_MISTAKE;
     }
 
-    p = out;
+    n = raw_without(stream, text, len, name->data, name->len);
 
-    for (pos = 0, start = 0; raw_line(&line, text, len, &pos); start = pos) {
+    if (fclose(stream) == EOF) {
+        perror("monitoring-proxy-hosts");
+        rc = HOSTS_MISTAKE;
 
-        if (!raw_line_has(&line, name->data, name->len)) {
-            memcpy(p, text + start, pos - start);
-            p += pos - start;
-        }
-    }
-
-    if ((size_t) (p - out) == len) {
+    } else if (n == 0) {
         fprintf(stderr, "%s: no host \"%s\"\n", path, given);
         rc = HOSTS_NONE;
 
-    } else if (store_write(store, out, (size_t) (p - out)) == -1) {
+    } else if (store_write(store, out, left) == -1) {
         rc = HOSTS_MISTAKE;
 
     } else {

@@ -505,6 +505,8 @@ removed($before, '/c/', $before =~ s/c \S+ .*\z//r =~ s/c \{ed c\}.*//r,
     'the last one, which has no end');
 removed("\xef\xbb\xbfa -\r\nb -\r\n", 'b', "\xef\xbb\xbfa -\r\n",
     'CRLF and a byte order mark');
+removed("\xef\xbb\xbfa -\nb -\n", 'a', "\xef\xbb\xbfb -\n",
+    'the first line behind one');
 removed("a -\nb what is this\nb -\nc !\n", 'b', "a -\nc !\n",
     'a host goes, whatever is wrong elsewhere, or in its line');
 spew($hosts, "a -\n");

@@ -28,35 +28,6 @@ lines_node(FILE *out, const invitation_t *invitation, const char *key)
 }
 
 
-unsigned
-lines_without(FILE *out, const char *text, size_t len,
-    const ngx_prom_text_t *name)
-{
-    size_t      pos, start;
-    unsigned    n;
-    raw_line_t  line;
-
-    n = 0;
-
-    for (pos = 0, start = 0; raw_line(&line, text, len, &pos); start = pos) {
-
-        if (raw_line_has(&line, name->data, name->len)) {
-
-            /* a byte order mark stays */
-
-            fwrite(text + start, 1, (size_t) (line.line.data - text) - start,
-                   out);
-            n++;
-            continue;
-        }
-
-        fwrite(text + start, 1, pos - start, out);
-    }
-
-    return n;
-}
-
-
 void
 lines_rekey(FILE *out, const char *text, size_t len,
     const ngx_prom_text_t *name, const char *key)

@@ -1,5 +1,5 @@
 /*
- * The text of a nodes file with a line more, less, or with another key.
+ * The text of a nodes file with a line more, or with another key.
  */
 
 
@@ -19,11 +19,6 @@ void lines_whole(FILE *out, const char *text, size_t len);
 /* the line of an invitation's node */
 
 void lines_node(FILE *out, const invitation_t *invitation, const char *key);
-
-/* the text without the node's line; returns how many it had */
-
-unsigned lines_without(FILE *out, const char *text, size_t len,
-    const ngx_prom_text_t *name);
 
 /* the text with another key in the node's line */
 

@@ -9,7 +9,6 @@
 #include <time.h>
 
 #include "commands.h"
-#include "lines.h"
 #include "raw.h"
 #include "state.h"
 #include "text.h"
@@ -92,7 +91,7 @@ remove_line(state_t *state, const ngx_prom_text_t *name)
         return -1;
     }
 
-    n = lines_without(out, state->text, state->len, name);
+    n = raw_without(out, state->text, state->len, name->data, name->len);
 
     if (fclose(out) == EOF) {
         n = 0;
