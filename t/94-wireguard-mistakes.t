@@ -138,8 +138,10 @@ $off->remove;
 
 # read-only with a configuration: nodes are followed, nobody is invited
 
-my $fixed = files('wg0.conf' => $conf, nodes => "a $other 10.87.0.2\n");
-my $proxy = Proxy->start(key => undef, directory => $fixed, options => \@with,
+my $fixed = files('wg0.conf' => $conf =~ s{/16}{/16, fd00:6d70::1/64}r,
+    nodes => "a $other 10.87.0.2,fd00:6d70::2\n");
+my $proxy = Proxy->start(key => undef, directory => $fixed, options => [ @with,
+    '--sysctl', 'net.ipv6.conf.default.disable_ipv6=1' ],
     env => { MONITORING_PROXY_ADVERTISE => 'monitor' });
 
 like($proxy->logs, qr{^monitoring-proxy: warning: $etc can't be written}m,
@@ -151,9 +153,23 @@ Node::wg($proxy, 'invite', 'b');
 is($proxy->{status}, 1, '... and nobody is invited');
 like($proxy->{said}, qr/^monitoring-proxy wg invite: .*can't be written/,
     '... as it says');
-unlike($proxy->exec('sh', '-c', 'cat /sys/class/net/wg0/operstate; '
-    . 'ip -o -6 addr show dev wg0')->{out}, qr/inet6/, 'IPv4 alone will do');
+like($proxy->logs, qr/^monitoring-proxy: warning: no IPv6 .*disable_ipv6=0/m,
+    'no IPv6 is told');
+like($proxy->exec('ip', '-o', 'addr', 'show', 'dev', 'wg0')->{out},
+    qr{\A(?!.*inet6).*inet 10\.87\.0\.1/16}s, '... and IPv4 alone will do');
 $proxy->remove;
+
+
+# check, of files that are yet to be used
+
+my $empty = directory();
+my $check = Container->run_to_end(options => [ '-v', "$empty:/etc/monitoring",
+    '-e', 'MONITORING_PROXY_WIREGUARD=on', '-e',
+    'MONITORING_PROXY_ADVERTISE=monitor' ], command => ['check']);
+
+is($check->{status}, 0, 'check without any right') or diag $check->{out};
+like($check->{out}, qr/^warning: .*NET_ADMIN/m, '... warns of what start needs');
+is_deeply([ glob "$empty/*" ], [], '... and makes nothing');
 
 
 # while it runs
@@ -180,7 +196,11 @@ is($proxy->exec('monitoring-proxy', 'check')->{status}, 1, 'check finds it');
 Node::wg($proxy, 'invite', 'c');
 isnt($proxy->{status}, 0, 'nobody is invited beside it');
 
+Node::wg($proxy, 'remove', 'a');
+ok(!is_peer($other), 'but a node is removed and cut off');
+
 replace("$dir/nodes", $good);
+ok(await(10, sub { is_peer($other) }), '... and back with its line');
 ok(await(10, sub { $proxy->exec('monitoring-proxy', 'check')->{status} == 0 }),
     'check has nothing against the file without it');
 
