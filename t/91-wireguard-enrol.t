@@ -395,6 +395,18 @@ is($wg->stop, 0, 'it ends by SIGTERM');
 ok(!-e $wg->{socket}, '... and takes its socket away');
 
 
+# more than there is room for; those that say nothing are dropped in 10 s
+
+$wg->serve;
+@idle = map { $wg->connect } 1 .. 300;
+is(($wg->enrol('quick-1', $quick, key('quick')))[0], 200,
+    'behind 300 that say nothing, one is served');
+is(scalar(grep { sysread($_, my $byte, 1) == 0 } @idle[0 .. 255]), 256,
+    '... once those are dropped');
+@idle = ();
+is($wg->stop, 0, 'the sanitizers have nothing to say');
+
+
 # not in effect in time
 
 my $late_wg = WireGuard->new;

@@ -18,17 +18,12 @@
 typedef struct {
     ngx_prom_nodes_t     pn;
     fuzz_text_t          text;
-    unsigned             told;
 } fuzz_parse_t;
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int fuzz_parse(fuzz_parse_t *parse, const char *data, size_t len);
-static void *fuzz_alloc(void *data, size_t size);
-static void fuzz_error(void *data, uint32_t line, uint32_t column,
-    const char *reason);
-
 static void fuzz_node(const fuzz_parse_t *parse, const ngx_prom_node_t *node);
 static void fuzz_address(const fuzz_parse_t *parse, int family,
     const ngx_prom_text_t *address, const uint8_t *ip);
@@ -52,8 +47,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rc = fuzz_parse(&parse, (const char *) data, size);
 
     FUZZ_CHECK(rc == (parse.pn.errors ? 1 : 0));
-    FUZZ_CHECK(parse.told == (parse.pn.errors < NGX_PROM_ERRORS_MAX
-                              ? parse.pn.errors : NGX_PROM_ERRORS_MAX));
+    FUZZ_CHECK(parse.text.told == (parse.pn.errors < NGX_PROM_ERRORS_MAX
+                                   ? parse.pn.errors : NGX_PROM_ERRORS_MAX));
 
     for (i = 0; i < parse.pn.count; i++) {
         fuzz_node(&parse, &parse.pn.nodes[i]);
@@ -81,33 +76,11 @@ fuzz_parse(fuzz_parse_t *parse, const char *data, size_t len)
 
     fuzz_text_init(&parse->text, data, len);
 
-    parse->pn.alloc = fuzz_alloc;
-    parse->pn.error = fuzz_error;
-    parse->pn.data = parse;
+    parse->pn.alloc = fuzz_text_alloc;
+    parse->pn.error = fuzz_text_error;
+    parse->pn.data = &parse->text;
 
     return ngx_prom_nodes_parse(&parse->pn, parse->text.data, len);
-}
-
-
-static void *
-fuzz_alloc(void *data, size_t size)
-{
-    fuzz_parse_t  *parse = data;
-
-    return fuzz_text_alloc(&parse->text, size);
-}
-
-
-static void
-fuzz_error(void *data, uint32_t line, uint32_t column, const char *reason)
-{
-    fuzz_parse_t  *parse = data;
-
-    FUZZ_CHECK(line >= 1 && column >= 1);
-    FUZZ_CHECK(column <= NGX_PROM_LINE_MAX + 1);
-    fuzz_reason(reason, 500);
-
-    parse->told++;
 }
 
 
@@ -207,9 +180,9 @@ fuzz_merge(fuzz_parse_t *parse)
     ngx_prom_targets_t   pt;
 
     memset(&pt, 0, sizeof(pt));
-    pt.alloc = fuzz_alloc;
-    pt.error = fuzz_error;
-    pt.data = parse;
+    pt.alloc = fuzz_text_alloc;
+    pt.error = fuzz_text_error;
+    pt.data = &parse->text;
 
     FUZZ_CHECK(ngx_prom_nodes_merge(&parse->pn, &pt) == 0);
 
@@ -244,7 +217,7 @@ fuzz_target(const ngx_prom_target_t *target)
 {
     char                 line[128];
     size_t               pos;
-    fuzz_parse_t         parse;
+    fuzz_text_t          text;
     const char          *name, *value;
     ngx_prom_target_t   *same;
     ngx_prom_targets_t   pt;
@@ -252,19 +225,16 @@ fuzz_target(const ngx_prom_target_t *target)
     FUZZ_CHECK(target->name.len > 0 && target->name.len <= NGX_PROM_NAME_MAX);
     FUZZ_CHECK(target->port && target->tunnel == 0 && target->node);
 
-    memset(&parse, 0, sizeof(parse));
-
     snprintf(line, sizeof(line), "%.*s a", (int) target->address.len,
              target->address.data);
-    fuzz_text_init(&parse.text, line, strlen(line));
+    fuzz_text_init(&text, line, strlen(line));
 
     memset(&pt, 0, sizeof(pt));
-    pt.alloc = fuzz_alloc;
-    pt.error = fuzz_error;
-    pt.data = &parse;
+    pt.alloc = fuzz_text_alloc;
+    pt.error = fuzz_text_error;
+    pt.data = &text;
 
-    FUZZ_CHECK(ngx_prom_targets_parse(&pt, parse.text.data, strlen(line))
-               == 0);
+    FUZZ_CHECK(ngx_prom_targets_parse(&pt, text.data, text.len) == 0);
     FUZZ_CHECK(pt.count == 1);
 
     same = &pt.targets[0];
@@ -275,7 +245,7 @@ fuzz_target(const ngx_prom_target_t *target)
     FUZZ_CHECK(memcmp(target->ip, same->ip, 16) == 0);
     FUZZ_CHECK(target->base.len == 0 && same->base.len == 0);
 
-    fuzz_text_free(&parse.text);
+    fuzz_text_free(&text);
 
     pos = 0;
 
