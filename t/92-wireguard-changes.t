@@ -7,17 +7,18 @@ use warnings;
 use strict;
 
 use FindBin;
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 use lib "$FindBin::Bin/lib";
 
-use Container qw(await directory docker network read_file replace write_file);
+use Container qw(await docker network read_file replace);
+use Http;
 use Node;
 
 my $network = network();
-my $monitor = Node::monitor(network => $network,
-    options => [ '--restart', 'no' ]);
+my $monitor = Node::monitor(network => $network);
 my $etc = $monitor->{wireguard};
 
 
@@ -121,7 +122,7 @@ my $key_b = $node{b}{key};
 $done = scrapes('b', 0.1);
 sleep 1;
 my $begin = time;
-my $said = Node::wg($monitor, 'remove', 'b');
+Node::wg($monitor, 'remove', 'b');
 
 is($monitor->{status}, 0, 'remove succeeds') or diag $monitor->{said};
 unlike(peers(), qr/\Q$key_b\E/, '... and the peer is gone when it returns');
@@ -147,7 +148,6 @@ Node::wg($monitor, 'remove', 'b');
 
 # removal in the file
 
-$begin = time;
 $done = scrapes('c', 0.1);
 sleep 1;
 my $nodes = read_file("$etc/nodes");
@@ -166,7 +166,12 @@ ok(await(40, sub { $node{c}->pings('10.87.0.1'); scraped('c') == 200 }),
     'and is one when it comes back');
 
 
-# services that end
+# services that end, once it is written down where each node is
+
+ok(await(20, sub {
+    my $known = read_file("$etc/endpoints");
+    $known =~ /^\Q$new\E \S+:\d+$/m && $known =~ /^\Q$node{c}{key}\E /m }),
+    'where nodes are is written down');
 
 for my $service (qw(wireguard nodes enrol)) {
     my $before = peers();

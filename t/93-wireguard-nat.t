@@ -8,7 +8,6 @@ use strict;
 
 use FindBin;
 use Test::More;
-use Time::HiRes qw(sleep time);
 
 use lib "$FindBin::Bin/lib";
 

@@ -6,9 +6,7 @@ package Node;
 use warnings;
 use strict;
 
-use MIME::Base64 ();
-
-use Container qw(await directory docker network read_file test_image);
+use Container qw(directory network test_image);
 use Proxy;
 
 our @ISA = qw(Container);
