@@ -11,7 +11,7 @@ use Test::More;
 
 use lib "$FindBin::Bin/lib";
 
-use Container qw(await directory replace write_file);
+use Container qw(await directory read_file replace write_file);
 use Node;
 use Proxy;
 
@@ -223,6 +223,35 @@ for (['wg'], ['wg', 'nonsense'], ['wg', 'invite'], ['wg', 'remove', 'a', 'b'],
     is($proxy->exec('monitoring-proxy', @$_)->{status}, 2,
         "@$_: is told its usage");
 }
+
+
+# the configuration, live
+
+my $text = read_file("$dir/wg0.conf");
+
+
+sub has {
+    return $proxy->exec('ip', 'addr', 'show', 'dev', 'wg0')->{out} =~ $_[0];
+}
+
+
+# Writes another one, as root alone may read.
+
+sub configure {
+    write_file("$dir/wg0.conf.new", $_[0], 0600);
+    rename "$dir/wg0.conf.new", "$dir/wg0.conf" or die "rename: $!\n";
+}
+
+configure($text =~ s{^(Address = )10\.87\.0\.1}{MTU = 1300\n${1}10.87.0.9}mr);
+ok(await(10, sub { has(qr/ mtu 1300 /) && has(qr{ 10\.87\.0\.9/16 }) }),
+    'another MTU and address are in effect');
+ok(!has(qr{ 10\.87\.0\.1/16 }), '... in place of that before');
+
+configure("${text}PreUp = touch /tmp/x\n");
+ok($proxy->logged(qr{^nodes: $etc/wg0\.conf:\d+:\d+: .*PreUp}m, 10),
+    'a command is told with its place');
+ok(has(qr/ mtu 1300 /), '... and nothing is changed');
+configure($text);
 
 
 # port 4443
