@@ -99,7 +99,7 @@ def allot(state, names, keys, networks, used=0):
     the public keys that were asked for by name, used a number up to which
     others have them."""
     old = state['nodes']
-    last = max([MONITOR, used] + [node['number'] for node in old.values()])
+    last = max([MONITOR, int(used)] + [node['number'] for node in old.values()])
     room = min(ipaddress.ip_network(n).num_addresses for n in networks) - 2
     nodes = {name: {'number': node['number'], 'key': '-'}
              for name, node in old.items()}
