@@ -224,9 +224,16 @@ is_deeply({ map { $_ => identity($_) } qw(monitor-1 node-1) }, \%before,
     'no interface was restarted, nor Prometheus');
 
 
-# a firewall that would lock Ansible out, as someone insists on it
+# the firewall beside another
 
 my $rules = on('node-1', 'nft list table inet monitoring_proxy');
+
+on('node-1', 'systemctl start nftables; systemctl restart nftables');
+is(on('node-1', 'nft list table inet monitoring_proxy'), $rules,
+    'the rules outlive those of /etc/nftables.conf, which flush all');
+
+
+# a firewall that would lock Ansible out, as someone insists on it
 
 my $r = Machine::ansible($two, 'ansible-playbook', 'site.yml', '--limit',
     'monitor-1,node-1', '-e', JSON::PP::encode_json({ firewall_confirm => 6,
@@ -248,7 +255,7 @@ like($r->{out}, qr/--limit has to name monitor-1/,
 
 SKIP: {
     my $image = Container::image();
-    skip "$image has no WireGuard", 5 if docker('run', '--rm', '--entrypoint',
+    skip "$image has no WireGuard", 6 if docker('run', '--rm', '--entrypoint',
         'test', $image, '-x', '/usr/local/bin/monitoring-proxy-wireguard')
         ->{status} != 0;
 
@@ -260,11 +267,19 @@ SKIP: {
         . "cd /etc/monitoring/wireguard; echo '$line' > nodes; "
         . 'echo 12 > next');
 
+    # and node-1 gets a new key, as its old one is gone
+
+    my $key = on('node-1', 'cat /etc/wireguard/wg0.key');
+    on('node-1', 'rm /etc/wireguard/wg0.key');
+
     my $container = inventory("    monitor: container\n"
         . "    proxy_run: false\n", 'node-1');
 
     play('files for the container are written', $container,
         { 'monitor-2' => undef, 'node-1' => undef }, '-vvv', '--diff');
+
+    isnt(on('node-1', 'wg show wg0 private-key'), $key,
+        'a node without a key has a new one');
 
     my $nodes = on('monitor-2', 'cat /etc/monitoring/wireguard/nodes');
 
