@@ -263,7 +263,7 @@ SKIP: {
         . ' 10.87.0.9 ports=9100';
 
     $machine{'monitor-2'} = Machine->boot;
-    on('monitor-2', 'umask 077; mkdir -p /etc/monitoring/wireguard; '
+    on('monitor-2', 'umask 022; mkdir -p /etc/monitoring/wireguard; '
         . "cd /etc/monitoring/wireguard; echo '$line' > nodes; "
         . 'echo 12 > next');
 
@@ -299,7 +299,7 @@ SKIP: {
         'container:' . $machine{'monitor-2'}->name, '-e',
         'MONITORING_PROXY_ADVERTISE=proxy.example']);
 
-    ok(await(60, sub {
+    ok(await(120, sub {
         on('monitor-2', 'curl -s localhost/node-1/metrics')
             =~ /^node_load1 /m;
     }), 'and the container scrapes it') or diag $proxy->logs,
