@@ -24,8 +24,8 @@ my %pid;
 
 END {
     local $?;
-    system 'docker rm -fv mp-bench-hosts mp-bench-prometheus mp-bench-proxy '
-        . '> /dev/null 2>&1; docker network rm ' . NETWORK
+    system 'docker rm -fv mp-bench-host mp-bench-hosts mp-bench-prometheus '
+        . 'mp-bench-proxy > /dev/null 2>&1; docker network rm ' . NETWORK
         . ' > /dev/null 2>&1';
 }
 
