@@ -19,11 +19,11 @@ use lib "$FindBin::Bin/lib";
 use Nginx;
 
 my $slow = $ENV{MP_SLOW} ? 4 : 1;
-my @children;
+my (@children, @groups);
 
 END {
     my $status = $?;
-    kill 'KILL', @children;
+    kill 'KILL', @children, map { -$_ } @groups;
     $? = $status;
 }
 
@@ -53,9 +53,12 @@ my $target = '127.0.0.1:' . $listen->sockport;
 
 setsockopt $listen, SOL_SOCKET, SO_RCVBUF, 262144;
 
-push @children, fork // die "fork: $!\n";
+# with a process for each connection, which must not outlive this one
 
-if ($children[-1] == 0) {
+push @groups, fork // die "fork: $!\n";
+
+if ($groups[-1] == 0) {
+    setpgrp;
     $SIG{CHLD} = 'IGNORE';
 
     while (1) {
