@@ -40,7 +40,7 @@ sub text_of
 
 sub run_tool
 {
-    return docker('run', '--rm', '-v', work() . ':/work', '-w', '/work',
+    return docker('run', '--rm', '-v', work() . ':/setup', '-w', '/setup',
         $tools, 'sh', '-c', @_);
 }
 
@@ -101,7 +101,7 @@ http {
     access_log off;
     server {
         listen 9100;
-        root /work/www;
+        root /setup/www;
         types { }
         default_type "text/plain; version=0.0.4";
         sendfile on;
@@ -131,19 +131,19 @@ sub start_proxy
 sub start_host
 {
     server('host', '--init', '--cap-add', 'NET_ADMIN',
-        '--device', '/dev/net/tun', '-v', work() . ':/work:ro',
+        '--device', '/dev/net/tun', '-v', work() . ':/setup:ro',
         '-v', "$client:/usr/bin/monitoring-proxy-client:ro", $tools,
         'sh', '-c', <<'END');
 set -eu
 umask 077
 mkdir -p /etc/wireguard
-cp /work/wg0.conf /etc/wireguard/wg0.conf
-cp /work/host.ssh /root/key
-cp /work/known_hosts /root/known_hosts
-nginx -p /tmp -e /tmp/exporter.log -c /work/exporter.conf
+cp /setup/wg0.conf /etc/wireguard/wg0.conf
+cp /setup/host.ssh /root/key
+cp /setup/known_hosts /root/known_hosts
+nginx -p /tmp -e /tmp/exporter.log -c /setup/exporter.conf
 wg-quick up wg0
 monitoring-proxy-client --proxy-url=https://proxy:8080 --fqdn=poll \
-    --tls.cacert=/work/monitoring/poll.crt \
+    --tls.cacert=/setup/monitoring/poll.crt \
     --pull-url=http://localhost:9100/metrics &
 while :; do
     ssh -F none -N -T -i /root/key -o BatchMode=yes \
