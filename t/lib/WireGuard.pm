@@ -183,7 +183,8 @@ sub serve {
 
     $self->run({}, program(), 'enrol', '--host', 'proxy.example.com', @options,
         $self->{dir}, $self->{socket}, $self->{sync});
-    await(sub { -S $self->{socket} }) or die 'no socket: ' . $self->log;
+    await(sub { IO::Socket::UNIX->new(Peer => $self->{socket}) })
+        or die 'no socket: ' . $self->log;
 }
 
 
