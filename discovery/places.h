@@ -19,7 +19,7 @@ typedef struct {
 /* all zeros is an empty one */
 
 typedef struct {
-    place_t   *place;             /* by name; no two have an address */
+    place_t   *place;             /* by name; no two have it or an address */
     size_t     n;
     size_t     size;
 } places_t;
@@ -35,7 +35,7 @@ typedef void (*places_pt)(places_t *places);
 
 
 /*
- * Adds a copy; one whose address is there already changes nothing.
+ * Adds a copy; one whose name or address is there already changes nothing.
  * Returns 0, or -1: out of memory.
  */
 
