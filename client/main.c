@@ -25,6 +25,7 @@
 
 #include "environment.h"
 #include "exchange.h"
+#include "exposition.h"
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
@@ -64,19 +65,19 @@ static int            main_ending;
 int
 main(int argc, char **argv)
 {
-    int            rc;
-    client_t       client;
-    options_rc_e   parsed;
+    int          rc;
+    client_t     client;
+    flags_rc_e   parsed;
 
     memset(&client, 0, sizeof(client));
 
     parsed = options_parse(&client.options, argc, argv);
 
-    if (parsed == OPTIONS_OK) {
+    if (parsed == FLAGS_OK) {
         rc = main_run(&client) == 0 ? 0 : MAIN_FAILED;
 
     } else {
-        rc = parsed == OPTIONS_DONE ? 0 : MAIN_USAGE;
+        rc = parsed == FLAGS_DONE ? 0 : MAIN_USAGE;
     }
 
     options_free(&client.options);
@@ -93,7 +94,7 @@ main_run(client_t *client)
 
     rc = -1;
 
-    metrics_start();
+    exposition_start();
     main_raise_limit();
     srandom((unsigned) (time(NULL) ^ getpid()));
 
@@ -404,16 +405,16 @@ main_page(void *data, buffer_t *page)
 
     metrics_page(page);
 
-    metrics_head(page, "monitoring_proxy_client_connected", "gauge",
-                 "Whether the proxy holds a poll for the name.");
+    exposition_head(page, "monitoring_proxy_client_connected", "gauge",
+                    "Whether the proxy holds a poll for the name.");
 
     for (i = 0; i < main_npollers; i++) {
         p = &main_poller[i];
 
         buffer_text(page, "monitoring_proxy_client_connected{");
-        metrics_label(page, "name", p->rule->name);
+        exposition_label(page, "name", p->rule->name);
         buffer_text(page, ",");
-        metrics_label(page, "proxy", p->proxy->url);
+        exposition_label(page, "proxy", p->proxy->url);
         buffer_format(page, "} %d\n", poll_is_held(p));
     }
 }

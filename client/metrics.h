@@ -23,22 +23,11 @@ typedef enum {
 } metric_e;
 
 
-void metrics_start(void);         /* from now on it runs */
-
 void metrics_add(metric_e metric, uint64_t n);
 
 /* of all but what belongs to a poller */
 
 void metrics_page(buffer_t *page);
-
-/* one more line's name, type and help */
-
-void metrics_head(buffer_t *page, const char *name, const char *type,
-    const char *help);
-
-/* LABEL="VALUE" */
-
-void metrics_label(buffer_t *page, const char *label, const char *value);
 
 
 #endif /* _CLIENT_METRICS_H_INCLUDED_ */

@@ -1,35 +1,26 @@
 /*
- * Flags are written as PushProx's client takes them: --flag=VALUE, or
- * --flag VALUE.
+ * Flags are those of PushProx's client, and more.
  */
 
 
-#include <curl/curl.h>
 #include <netdb.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "log.h"
 #include "options.h"
 #include "options_value.h"
 #include "version.h"
 
 
-static void options_printable(char *text);
-static options_rc_e options_flags(options_t *options, int argc, char **argv,
-    reason_t why);
-static const options_flag_t *options_find(const char *name, size_t len);
 static int options_all(options_t *options, reason_t why);
 static int options_fqdn(options_t *options, reason_t why);
 static int options_rule(options_t *options, const char *flag,
     const char *name, const char *url, reason_t why);
 static size_t options_pin_name(const char *pin);
-static void options_help(void);
 
 
-static const options_flag_t  options_known[] = {
+static const flag_t  options_known[] = {
 
     { "fqdn", "NAME",
       "name to register with; the host's full name if it isn't given",
@@ -40,28 +31,28 @@ static const options_flag_t  options_known[] = {
       options_set_proxy, 0, NULL },
 
     { "tls.cacert", "FILE", "CA certificate to verify the proxy by",
-      options_set_text, offsetof(options_t, cacert), "" },
+      flag_set_text, offsetof(options_t, cacert), "" },
 
     { "tls.cert", "FILE", "client certificate",
-      options_set_text, offsetof(options_t, cert), "" },
+      flag_set_text, offsetof(options_t, cert), "" },
 
     { "tls.key", "FILE", "its private key",
-      options_set_text, offsetof(options_t, key), "" },
+      flag_set_text, offsetof(options_t, key), "" },
 
     { "target.cacert", "FILE",
       "CA certificate to verify targets by, instead of --tls.cacert",
-      options_set_text, offsetof(options_t, target_cacert), NULL },
+      flag_set_text, offsetof(options_t, target_cacert), NULL },
 
     { "target.cert", "FILE",
       "client certificate for targets, instead of --tls.cert",
-      options_set_text, offsetof(options_t, target_cert), NULL },
+      flag_set_text, offsetof(options_t, target_cert), NULL },
 
     { "target.key", "FILE", "its private key, instead of --tls.key",
-      options_set_text, offsetof(options_t, target_key), NULL },
+      flag_set_text, offsetof(options_t, target_key), NULL },
 
     { "token-file", "FILE",
       "file with the bearer token for the proxy; read again on change",
-      options_set_text, offsetof(options_t, token_file), "" },
+      flag_set_text, offsetof(options_t, token_file), "" },
 
     { "pull-url", "[NAME=]URL",
       "what scrapes of NAME, or of the fqdn, get, whatever they ask for:"
@@ -79,156 +70,55 @@ static const options_flag_t  options_known[] = {
       options_set_label, 0, NULL },
 
     { "metrics-addr", "ADDRESS", "where to serve Prometheus metrics",
-      options_set_text, offsetof(options_t, metrics_addr), ":9369" },
+      flag_set_text, offsetof(options_t, metrics_addr), ":9369" },
 
     { "proxy.hold", "DURATION",
       "how long the proxy is asked to hold a poll; 0: as long as it likes",
-      options_set_duration, offsetof(options_t, hold), "55s" },
+      flag_set_duration, offsetof(options_t, hold), "55s" },
 
     { "proxy.retry.initial-wait", "DURATION",
       "amount of time to wait after a proxy's failure",
-      options_set_duration, offsetof(options_t, initial_wait), "1s" },
+      flag_set_duration, offsetof(options_t, initial_wait), "1s" },
 
     { "proxy.retry.max-wait", "DURATION",
       "maximum amount of time to wait between retries",
-      options_set_duration, offsetof(options_t, max_wait), "5s" },
+      flag_set_duration, offsetof(options_t, max_wait), "5s" },
 
     { "log.level", "LEVEL", "debug, info, warn or error",
-      options_set_level, 0, "info" },
+      flag_set_level, 0, "info" },
 
     { "log.format", "FORMAT", "logfmt or json",
-      options_set_format, 0, "logfmt" }
+      flag_set_format, 0, "logfmt" }
 };
 
-#define OPTIONS_KNOWN  (sizeof(options_known) / sizeof(options_known[0]))
+static const flags_t  options_flags = {
+    "monitoring-proxy-client", CLIENT_VERSION, "--proxy-url=URL [FLAG ...]",
+    "polls a Monitoring Proxy, or a PushProx proxy, for scrapes of this host",
+    "PROM_TOKEN is sent to a --pull-url as its header x-prom-pull-token.\n"
+    "HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured.",
+    options_known, sizeof(options_known) / sizeof(options_known[0])
+};
 
 
-options_rc_e
+flags_rc_e
 options_parse(options_t *options, int argc, char **argv)
 {
-    size_t                 i;
-    reason_t               why;
-    options_rc_e           rc;
-    const options_flag_t  *flag;
+    reason_t    why;
+    flags_rc_e  rc;
 
     memset(options, 0, sizeof(*options));
-    rc = OPTIONS_OK;
 
-    for (i = 0; i < OPTIONS_KNOWN && rc == OPTIONS_OK; i++) {
-        flag = &options_known[i];
+    rc = flags_parse(&options_flags, options, argc, argv, why);
 
-        if (flag->preset
-            && flag->set(options, flag, flag->preset, why) == -1)
-        {
-            rc = OPTIONS_WRONG;
-        }
+    if (rc == FLAGS_OK && options_all(options, why) == -1) {
+        rc = FLAGS_WRONG;
     }
 
-    if (rc == OPTIONS_OK) {
-        rc = options_flags(options, argc, argv, why);
-    }
-
-    if (rc == OPTIONS_OK && options_all(options, why) == -1) {
-        rc = OPTIONS_WRONG;
-    }
-
-    if (rc == OPTIONS_WRONG) {
-        options_printable(why);
-        fprintf(stderr, "monitoring-proxy-client: error: %s, try --help\n",
-                why);
+    if (rc == FLAGS_WRONG) {
+        flags_complain(&options_flags, why);
     }
 
     return rc;
-}
-
-
-/* a message is one line, whatever it quotes */
-
-static void
-options_printable(char *text)
-{
-    for (/* void */; *text; text++) {
-        if ((unsigned char) *text < ' ' || *text == 0x7f) {
-            *text = '?';
-        }
-    }
-}
-
-
-static options_rc_e
-options_flags(options_t *options, int argc, char **argv, reason_t why)
-{
-    int                    i;
-    size_t                 len;
-    reason_t               what;
-    const char            *name, *value;
-    const options_flag_t  *flag;
-
-    for (i = 1; i < argc; i++) {
-
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            options_help();
-            return OPTIONS_DONE;
-        }
-
-        if (strcmp(argv[i], "--version") == 0) {
-            printf("monitoring-proxy-client %s (%s)\n", CLIENT_VERSION,
-                   curl_version());
-            return OPTIONS_DONE;
-        }
-
-        if (strncmp(argv[i], "--", 2) != 0 || argv[i][2] == '\0') {
-            (void) reason(why, "unexpected %.*s", REASON_TEXT, argv[i]);
-            return OPTIONS_WRONG;
-        }
-
-        name = argv[i] + 2;
-        len = strcspn(name, "=");
-        flag = options_find(name, len);
-
-        if (flag == NULL) {
-            (void) reason(why, "unknown long flag '--%.*s'",
-                          len > 64 ? 64 : (int) len, name);
-            return OPTIONS_WRONG;
-        }
-
-        if (name[len] == '=') {
-            value = name + len + 1;
-
-        } else if (i + 1 < argc) {
-            value = argv[++i];
-
-        } else {
-            (void) reason(why, "expected argument for flag '--%s'",
-                          flag->name);
-            return OPTIONS_WRONG;
-        }
-
-        if (flag->set(options, flag, value, what) == -1) {
-            (void) reason(why, "--%s: %.*s", flag->name,
-                          (int) sizeof(what) - 64, what);
-            return OPTIONS_WRONG;
-        }
-    }
-
-    return OPTIONS_OK;
-}
-
-
-static const options_flag_t *
-options_find(const char *name, size_t len)
-{
-    size_t  i;
-
-    for (i = 0; i < OPTIONS_KNOWN; i++) {
-        if (strlen(options_known[i].name) == len
-            && memcmp(options_known[i].name, name, len) == 0)
-        {
-            return &options_known[i];
-        }
-    }
-
-    return NULL;
 }
 
 
@@ -405,33 +295,6 @@ options_pin_name(const char *pin)
     }
 
     return pin[len] == '=' ? len : 0;
-}
-
-
-static void
-options_help(void)
-{
-    size_t                 i;
-    reason_t               head;
-    const options_flag_t  *flag;
-
-    printf("usage: monitoring-proxy-client --proxy-url=URL [FLAG ...]\n\n"
-           "polls a Monitoring Proxy, or a PushProx proxy, for scrapes of this"
-           " host\n\n");
-
-    for (i = 0; i < OPTIONS_KNOWN; i++) {
-        flag = &options_known[i];
-
-        (void) snprintf(head, sizeof(head), "--%s=%s", flag->name,
-                        flag->preset && flag->preset[0] ? flag->preset
-                                                        : flag->value);
-        printf("  %s\n      %s\n", head, flag->help);
-    }
-
-    printf("  --help, --version\n\n"
-           "PROM_TOKEN is sent to a --pull-url as its header"
-           " x-prom-pull-token.\nHTTP_PROXY, HTTPS_PROXY and NO_PROXY are"
-           " honoured.\n");
 }
 
 

@@ -7,6 +7,7 @@
 #define _CLIENT_OPTIONS_H_INCLUDED_
 
 
+#include "flags.h"
 #include "rules.h"
 
 
@@ -42,16 +43,9 @@ typedef struct {
 } options_t;
 
 
-typedef enum {
-    OPTIONS_OK = 0,
-    OPTIONS_DONE,                 /* it was asked for help, or its version */
-    OPTIONS_WRONG                 /* what is was told */
-} options_rc_e;
-
-
 /* what it has found is freed by options_free() in each case */
 
-options_rc_e options_parse(options_t *options, int argc, char **argv);
+flags_rc_e options_parse(options_t *options, int argc, char **argv);
 void options_free(options_t *options);
 
 

@@ -7,90 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
 #include "options_value.h"
 
 
-static int options_add(char ***list, unsigned *n, const char *text);
-
-
 int
-options_set_text(options_t *options, const options_flag_t *flag,
-    const char *value, reason_t why)
+options_set_fqdn(void *data, const flag_t *flag, const char *value,
+    reason_t why)
 {
-    (void) why;
+    options_t  *options = data;
 
-    *(const char **) ((char *) options + flag->offset) = value;
-
-    return 0;
-}
-
-
-/* as Go writes them: 1m30s, 500ms, 1.5h */
-
-int
-options_set_duration(options_t *options, const options_flag_t *flag,
-    const char *value, reason_t why)
-{
-    char        *end;
-    double       n, total;
-    unsigned     i;
-    const char  *p;
-
-    static const struct {
-        const char  *name;
-        double       msec;
-    } units[] = {
-        { "ms", 1 }, { "us", 0.001 }, { "ns", 0.000001 },
-        { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }
-    };
-
-    total = 0;
-    p = strcmp(value, "0") == 0 ? "0s" : value;
-
-    do {
-        if (strspn(p, "0123456789.") == 0) {
-            goto invalid;
-        }
-
-        n = strtod(p, &end);
-
-        for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-            if (strncmp(end, units[i].name, strlen(units[i].name)) == 0) {
-                break;
-            }
-        }
-
-        if (i == sizeof(units) / sizeof(units[0])) {
-            goto invalid;
-        }
-
-        total += n * units[i].msec;
-        p = end + strlen(units[i].name);
-
-    } while (*p);
-
-    if (!(total <= 24 * 3600000.0)) {
-        return reason(why, "\"%.*s\" is longer than a day", REASON_TEXT,
-                      value);
-    }
-
-    *(long *) (void *) ((char *) options + flag->offset)
-        = (long) (total + 0.999);
-
-    return 0;
-
-invalid:
-
-    return reason(why, "\"%.*s\" is no duration, as 1m30s or 500ms",
-                  REASON_TEXT, value);
-}
-
-
-int
-options_set_fqdn(options_t *options, const options_flag_t *flag,
-    const char *value, reason_t why)
-{
     (void) flag;
 
     free(options->fqdn);
@@ -101,14 +26,15 @@ options_set_fqdn(options_t *options, const options_flag_t *flag,
 
 
 int
-options_set_proxy(options_t *options, const options_flag_t *flag,
-    const char *value, reason_t why)
+options_set_proxy(void *data, const flag_t *flag, const char *value,
+    reason_t why)
 {
     char       *url;
     size_t      len;
     CURLU      *u;
     unsigned    i;
     CURLUcode   rc;
+    options_t  *options = data;
 
     (void) flag;
 
@@ -131,7 +57,7 @@ options_set_proxy(options_t *options, const options_flag_t *flag,
         return reason(why, "it is no valid URL: %s", curl_url_strerror(rc));
     }
 
-    if (options_add(&options->proxies, &options->nproxies, value) == -1) {
+    if (flag_add(&options->proxies, &options->nproxies, value) == -1) {
         return reason(why, "out of memory");
     }
 
@@ -152,12 +78,14 @@ options_set_proxy(options_t *options, const options_flag_t *flag,
 
 
 int
-options_set_pin(options_t *options, const options_flag_t *flag,
-    const char *value, reason_t why)
+options_set_pin(void *data, const flag_t *flag, const char *value,
+    reason_t why)
 {
+    options_t  *options = data;
+
     (void) flag;
 
-    if (options_add(&options->pins, &options->npins, value) == -1) {
+    if (flag_add(&options->pins, &options->npins, value) == -1) {
         return reason(why, "out of memory");
     }
 
@@ -166,10 +94,11 @@ options_set_pin(options_t *options, const options_flag_t *flag,
 
 
 int
-options_set_port(options_t *options, const options_flag_t *flag,
-    const char *value, reason_t why)
+options_set_port(void *data, const flag_t *flag, const char *value,
+    reason_t why)
 {
     long        port;
+    options_t  *options = data;
     static int  any;
 
     (void) flag;
@@ -201,11 +130,12 @@ options_set_port(options_t *options, const options_flag_t *flag,
 
 
 int
-options_set_label(options_t *options, const options_flag_t *flag,
-    const char *value, reason_t why)
+options_set_label(void *data, const flag_t *flag, const char *value,
+    reason_t why)
 {
-    size_t          len;
-    const char     *p;
+    size_t       len;
+    options_t   *options = data;
+    const char  *p;
 
     (void) flag;
 
@@ -250,53 +180,4 @@ options_set_label(options_t *options, const options_flag_t *flag,
     buffer_text(&options->labels, "\"");
 
     return options->labels.failed ? reason(why, "out of memory") : 0;
-}
-
-
-int
-options_set_level(options_t *options, const options_flag_t *flag,
-    const char *value, reason_t why)
-{
-    (void) options;
-    (void) flag;
-
-    return log_set_level(value) == 0 ? 0
-           : reason(why, "\"%.*s\" isn't debug, info, warn or error",
-                    REASON_TEXT, value);
-}
-
-
-int
-options_set_format(options_t *options, const options_flag_t *flag,
-    const char *value, reason_t why)
-{
-    (void) options;
-    (void) flag;
-
-    return log_set_format(value) == 0 ? 0
-           : reason(why, "\"%.*s\" isn't logfmt or json", REASON_TEXT, value);
-}
-
-
-static int
-options_add(char ***list, unsigned *n, const char *text)
-{
-    char  **bigger;
-
-    bigger = realloc(*list, (*n + 1) * sizeof(char *));
-
-    if (bigger == NULL) {
-        return -1;
-    }
-
-    *list = bigger;
-    bigger[*n] = strdup(text);
-
-    if (bigger[*n] == NULL) {
-        return -1;
-    }
-
-    (*n)++;
-
-    return 0;
 }

@@ -7,11 +7,12 @@
 #define _DISCOVERY_OPTIONS_H_INCLUDED_
 
 
+#include "flags.h"
 #include "places.h"
 
 
 typedef struct {
-    const char   *source;         /* the base that prometheus.yaml is made of */
+    const char   *source;         /* what prometheus.yaml is made of */
     const char   *target;         /* prometheus.yaml */
     const char   *lists;          /* directory of the lists; NULL: beside it */
     const char   *reload_url;
@@ -38,16 +39,9 @@ typedef struct {
 } options_t;
 
 
-typedef enum {
-    OPTIONS_OK = 0,
-    OPTIONS_DONE,                 /* it was asked for help, or its version */
-    OPTIONS_WRONG                 /* what is was told */
-} options_rc_e;
-
-
 /* what it has found is freed by options_free() in each case */
 
-options_rc_e options_parse(options_t *options, int argc, char **argv);
+flags_rc_e options_parse(options_t *options, int argc, char **argv);
 void options_free(options_t *options);
 
 

@@ -26,9 +26,9 @@ typedef struct {
 
 
 /*
- * Whoever looks for proxies hands over all that there are, each time that these
- * change, and once they are known at first.  The places are the handler's from
- * then on, who frees them.
+ * Whoever looks for proxies hands over all that there are, each time that
+ * these change, and once they are known at first.  The places are the handler's
+ * from then on, who frees them.
  */
 
 typedef void (*places_pt)(places_t *places);
