@@ -12,7 +12,11 @@
 #include "options.h"
 
 
-/* a proxy's list, as file_sd has it; it stays the caller's */
+/*
+ * A proxy's list, as file_sd has it; it stays the caller's.  Where text.start
+ * is NULL the proxy hasn't answered yet: the file that is there from before
+ * stays as it is.
+ */
 
 typedef struct {
     const char   *name;           /* the proxy's */

@@ -27,8 +27,8 @@ typedef struct {
 
 /*
  * Whoever looks for proxies hands over all that there are, each time that
- * these change, and once they are known at first.  The places are the handler's
- * from then on, who frees them.
+ * these change, and once they are known at first.  The places are then the
+ * handler's, who frees them.
  */
 
 typedef void (*places_pt)(places_t *places);
