@@ -1,11 +1,13 @@
 package Dns;
 
-# A name server on 127.0.0.1 that answers from a file, which the test may
+# A name server on 127.0.0.1, by UDP and TCP, that answers from a file, which the test may
 # rewrite meanwhile: lines "NAME WORD ...". A name that is not there does not
 # exist. A WORD is
 #
 #   an address   of IPv4 or IPv6
 #   ttl=SECONDS  how long the answer lives; 1 unless it says so
+#   srv=PORT:NAME  a service's record
+#   truncated    by UDP there is no more than that the answer is too long
 #   cname=NAME   an alias, and what that NAME has with it
 #   alias=NAME   one alone, as an authoritative server may answer
 #   silence      there is no answer at all
@@ -18,20 +20,32 @@ use strict;
 use File::Temp;
 use IO::Select;
 use IO::Socket::IP;
-use Socket qw(AF_INET AF_INET6 SOCK_DGRAM inet_pton);
+use Socket qw(AF_INET AF_INET6 SOCK_DGRAM SOCK_STREAM inet_pton);
 use POSIX ();
 
 use Running;
 
-my ($A, $CNAME, $AAAA) = (1, 5, 28);
+my ($A, $CNAME, $AAAA, $SRV) = (1, 5, 28, 33);
 
 
 sub new {
     my ($class, %names) = @_;
 
     my (undef, $file) = File::Temp::tempfile('mp-dns-XXXXXX', TMPDIR => 1);
-    my $socket = IO::Socket::IP->new(LocalHost => '127.0.0.1', LocalPort => 0,
-        Type => SOCK_DGRAM) or die "name server: $@\n";
+    my ($socket, $tcp);
+
+    # a port that is free for UDP may not be free for TCP
+
+    for (1 .. 20) {
+        $socket = IO::Socket::IP->new(LocalHost => '127.0.0.1',
+            LocalPort => 0, Type => SOCK_DGRAM) or die "name server: $@\n";
+        $tcp = IO::Socket::IP->new(LocalHost => '127.0.0.1',
+            LocalPort => $socket->sockport, Type => SOCK_STREAM, Listen => 16)
+            and last;
+    }
+
+    die "name server: $@\n" if !$tcp;
+
     my $self = bless { file => $file, port => $socket->sockport }, $class;
 
     $self->set(%names);
@@ -40,7 +54,7 @@ sub new {
     if ($self->{pid} == 0) {
         $SIG{INT} = $SIG{TERM} = 'DEFAULT';
         open STDOUT, '>', '/dev/null';
-        serve($socket, $file);
+        serve($socket, $tcp, $file);
     }
 
     Running::add($self);
@@ -64,39 +78,69 @@ sub set {
 }
 
 
-# How often a name has been asked for, by A.
+# How often a name has been asked for, by A, or the number of another type.
 
 sub asked {
-    my ($self, $name) = @_;
+    my ($self, $name, $type) = @_;
 
+    $type //= $A;
     open my $fh, '<', "$self->{file}.asked" or return 0;
 
-    return scalar grep { $_ eq "$name $A\n" } <$fh>;
+    return scalar grep { $_ eq "$name $type\n" } <$fh>;
 }
 
 
 sub serve {
-    my ($socket, $file) = @_;
+    my ($socket, $tcp, $file) = @_;
 
-    my $select = IO::Select->new($socket);
+    my $select = IO::Select->new($socket, $tcp);
     my @held;
 
     open my $asked, '>>', "$file.asked" or die "$file.asked: $!\n";
     $asked->autoflush;
 
     while (1) {
-        if ($select->can_read(@held ? 0.02 : undef)) {
-            my $from = $socket->recv(my $query, 512);
+        for my $ready ($select->can_read(@held ? 0.02 : undef)) {
+            my ($query, $from);
+
+            if ($ready == $tcp) {
+                $select->add($tcp->accept // ());
+                next;
+            }
+
+            if ($ready == $socket) {
+                $from = $socket->recv($query, 512);
+
+            } elsif (!defined($query = whole($ready))) {
+                $select->remove($ready);
+                next;
+            }
+
             my ($name, $type) = question($query);
 
             print $asked "$name $type\n";
-            push @held, [ $from, $query ];
+            push @held, [ $ready, $from, $query ];
         }
 
         my %names = names($file);
 
-        @held = grep { !answer($socket, @$_, \%names) } @held;
+        @held = grep { !answer(@$_, \%names) } @held;
     }
+}
+
+
+# A query by TCP, behind its length; undef at the connection's end.
+
+sub whole {
+    my ($connection) = @_;
+
+    my $bytes = '';
+
+    while (length $bytes < 2 || length $bytes < 2 + unpack 'n', $bytes) {
+        sysread $connection, $bytes, 512, length $bytes or return;
+    }
+
+    return substr $bytes, 2;
 }
 
 
@@ -129,7 +173,7 @@ sub question {
 # True once it has said all that there is to say.
 
 sub answer {
-    my ($socket, $from, $query, $names) = @_;
+    my ($socket, $from, $query, $names) = @_;      # by TCP without from
 
     my ($name, $type, $question) = question($query);
     my $words = $names->{$name} // '';
@@ -139,9 +183,22 @@ sub answer {
 
     my $code = $words eq 'fail' ? 2 : exists $names->{$name} ? 0 : 3;
     my @records = records($name, $type, $names);
+    my $flags = 0x8180;
 
-    $socket->send(pack('a2nnnnn', $query, 0x8180 | $code, 1, scalar @records,
-        0, 0) . $question . join('', @records), 0, $from);
+    if ($from && $words =~ /\btruncated\b/) {
+        $flags |= 0x200;
+        @records = ();
+    }
+
+    my $answer = pack('a2nnnnn', $query, $flags | $code, 1, scalar @records,
+        0, 0) . $question . join('', @records);
+
+    if ($from) {
+        $socket->send($answer, 0, $from);
+
+    } else {
+        syswrite $socket, pack 'n/a*', $answer;
+    }
 
     return 1;
 }
@@ -159,10 +216,14 @@ sub records {
             push @records, record($name, $CNAME, $ttl, labels($2));
             push @records, records($2, $type, $names) if $1 eq 'cname';
 
+        } elsif ($type == $SRV && /^srv=(\d+):(\S+)$/) {
+            push @records, record($name, $SRV, $ttl,
+                pack('nnn', 0, 0, $1) . labels($2));
+
         } elsif ($type == $A && /^[\d.]+$/) {
             push @records, record($name, $A, $ttl, inet_pton(AF_INET, $_));
 
-        } elsif ($type == $AAAA && /:/) {
+        } elsif ($type == $AAAA && /:/ && !/=/) {
             push @records, record($name, $AAAA, $ttl, inet_pton(AF_INET6, $_));
         }
     }

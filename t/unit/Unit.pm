@@ -9,9 +9,10 @@ use Exporter 'import';
 use File::Temp;
 use FindBin;
 
-our @EXPORT = qw(answer_dumper cases check checkme_dumper connect_dumper dumper
-    hosts_dumper hosts_tool nodes_dumper query_tool rules_dumper run
-    sigv4_dumper slurp spew tokens_dumper tool users_dumper workdir);
+our @EXPORT = qw(answer_dumper cases check checkme_dumper connect_dumper
+    dns_runner dumper hosts_dumper hosts_tool nodes_dumper query_tool
+    rules_dumper run sigv4_dumper slurp spew tokens_dumper tool users_dumper
+    workdir);
 
 my $root = "$FindBin::Bin/..";
 my $grammar = "$root/ngx_prom_proxy_module";
@@ -147,6 +148,19 @@ sub query_tool {
         map { "$root/token/$_.c" } qw(conf environment flags prepare remote
             remotes settings value));
     return "$dir/query_tool";
+}
+
+# Looks up names as the discovery does; another resolv.conf is the linker's
+# work.
+
+sub dns_runner {
+    build('dns_run', '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=all', '-D_GNU_SOURCE', "-I$root/common",
+        "-I$root/discovery", '-Wl,--wrap=ares_init_options',
+        "$root/t/unit/dns_run.c",
+        map({ "$root/discovery/$_.c" } qw(dns places resolver)),
+        map({ "$root/common/$_.c" } qw(exposition log loop str)), '-lcares');
+    return "$dir/dns_run";
 }
 
 sub build_dump {
