@@ -47,7 +47,7 @@ static int main_signals(void);
 static void main_raise_limit(void);
 static void main_signal(void *data, uint32_t events);
 static void main_ended(void *data);
-static void main_page(void *data, buffer_t *page);
+static void main_page(void *data, server_answer_t *answer);
 static void main_close(client_t *client);
 
 
@@ -60,6 +60,10 @@ static unsigned       main_npollers;
 
 static loop_event_t   main_signal_ev = { -1, main_signal, NULL };
 static int            main_ending;
+
+static const server_page_t  main_metrics = {
+    NULL, SERVER_METRICS, main_page
+};
 
 
 int
@@ -126,7 +130,8 @@ main_run(client_t *client)
     /* two clients may be on a host, so that this is no reason to end */
 
     if (client->options.metrics_addr[0]
-        && server_open(client->options.metrics_addr, main_page, client, why)
+        && server_open(client->options.metrics_addr, &main_metrics, 1, client,
+                       why)
            == -1)
     {
         log_line(LOG_WARN, "no metrics are served", "metrics_addr",
@@ -396,12 +401,15 @@ main_ended(void *data)
 
 
 static void
-main_page(void *data, buffer_t *page)
+main_page(void *data, server_answer_t *answer)
 {
     unsigned   i;
+    buffer_t  *page;
     poller_t  *p;
 
     (void) data;
+
+    page = &answer->text;
 
     metrics_page(page);
 

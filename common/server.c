@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "loop.h"
@@ -18,15 +19,18 @@
 
 #define SERVER_CONNECTIONS  8
 #define SERVER_REQUEST      8192      /* bytes of a request's header */
-#define SERVER_TIME         10000     /* ms for a request and its answer */
+#define SERVER_TIME         10000     /* ms for a request, for its answer */
+#define SERVER_RATE         1000      /* bytes of which a ms more is given */
 
 
 typedef struct {
-    loop_event_t   ev;
-    loop_timer_t   timer;
-    buffer_t       request;
-    buffer_t       answer;
-    size_t         sent;
+    loop_event_t    ev;
+    loop_timer_t    timer;
+    buffer_t        request;
+    buffer_t        head;          /* of the answer, and what follows it: */
+    buffer_t        text;          /* one of these */
+    server_text_t  *shared;
+    size_t          sent;
 } server_connection_t;
 
 
@@ -36,6 +40,10 @@ static void server_accept(void);
 static void server_connection_event(void *data, uint32_t events);
 static int server_read(server_connection_t *c);
 static void server_answer(server_connection_t *c);
+static const server_page_t *server_find(str_t target);
+static const char *server_reason(unsigned status);
+static str_t server_body(const server_connection_t *c);
+static void server_forget(server_connection_t *c);
 static int server_write(server_connection_t *c);
 static void server_expired(void *data);
 static void server_end(server_connection_t *c);
@@ -43,14 +51,15 @@ static void server_end(server_connection_t *c);
 
 static loop_event_t          server_ev = { -1, server_event, NULL };
 static int                   server_full;
-static server_page_pt        server_page;
+static const server_page_t  *server_pages;
+static unsigned              server_npages;
 static void                 *server_data;
 static server_connection_t   server_connections[SERVER_CONNECTIONS];
 
 
 int
-server_open(const char *address, server_page_pt page, void *data,
-    reason_t why)
+server_open(const char *address, const server_page_t *pages, unsigned n,
+    void *data, reason_t why)
 {
     int               i, rc, fd;
     char              host[256];
@@ -119,7 +128,8 @@ server_open(const char *address, server_page_pt page, void *data,
         server_connections[i].timer.data = &server_connections[i];
     }
 
-    server_page = page;
+    server_pages = pages;
+    server_npages = n;
     server_data = data;
     server_ev.fd = fd;
 
@@ -227,7 +237,7 @@ server_connection_event(void *data, uint32_t events)
         return;
     }
 
-    if (c->answer.len == 0) {
+    if (c->head.len == 0) {
         rc = server_read(c);
 
         if (rc == 0) {
@@ -281,35 +291,118 @@ server_read(server_connection_t *c)
 static void
 server_answer(server_connection_t *c)
 {
-    int       get, head;
-    buffer_t  page;
+    int                   get, head;
+    char                 *target;
+    str_t                 body;
+    const char           *type;
+    server_answer_t       answer;
+    const server_page_t  *page;
 
-    memset(&page, 0, sizeof(page));
+    memset(&answer, 0, sizeof(answer));
 
     get = strncmp(c->request.start, "GET /", 5) == 0;
     head = strncmp(c->request.start, "HEAD /", 6) == 0;
 
+    type = SERVER_TEXT;
+
     if (get || head) {
-        server_page(server_data, &page);
-        buffer_text(&c->answer, "HTTP/1.1 200 OK\r\nContent-Type: text/plain;"
-                    " version=0.0.4; charset=utf-8\r\n");
+        target = strchr(c->request.start, '/');
+        page = server_find((str_t) { target, strcspn(target, " ?\r\n") });
+
+        if (page) {
+            answer.status = 200;
+            page->answer(server_data, &answer);
+            type = answer.status == 200 ? page->type : type;
+
+        } else {
+            answer.status = 404;
+            buffer_text(&answer.text, "there is no such page\n");
+        }
+
     } else {
-        buffer_text(&page, "the method isn't GET or HEAD\n");
-        buffer_text(&c->answer, "HTTP/1.1 405 Method Not Allowed\r\n"
-                    "Content-Type: text/plain; charset=utf-8\r\n"
-                    "Allow: GET, HEAD\r\n");
+        answer.status = 405;
+        buffer_text(&answer.text, "the method isn't GET or HEAD\n");
     }
 
-    buffer_format(&c->answer, "Content-Length: %zu\r\n"
-                  "Connection: close\r\n\r\n", page.len);
+    c->text = answer.text;
+    c->shared = answer.shared;
 
-    if (!head) {
-        buffer_add(&c->answer, page.start, page.len);
+    body = server_body(c);
+
+    buffer_format(&c->head, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\n%s"
+                  "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+                  answer.status, server_reason(answer.status), type,
+                  answer.status == 405 ? "Allow: GET, HEAD\r\n" : "",
+                  body.len);
+
+    c->head.failed |= c->text.failed;
+
+    if (head) {
+        server_forget(c);
     }
 
-    c->answer.failed |= page.failed;
+    loop_set(&c->timer, SERVER_TIME + (int64_t) (body.len / SERVER_RATE));
+}
 
-    buffer_free(&page);
+
+static const server_page_t *
+server_find(str_t target)
+{
+    unsigned     i;
+    const char  *path;
+
+    for (i = 0; i < server_npages; i++) {
+        path = server_pages[i].path;
+
+        if (path == NULL
+            || (strlen(path) == target.len
+                && memcmp(path, target.start, target.len) == 0))
+        {
+            return &server_pages[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+static const char *
+server_reason(unsigned status)
+{
+    switch (status) {
+
+    case 200:
+        return "OK";
+
+    case 404:
+        return "Not Found";
+
+    case 405:
+        return "Method Not Allowed";
+
+    default:
+        return "Service Unavailable";
+    }
+}
+
+
+static str_t
+server_body(const server_connection_t *c)
+{
+    const buffer_t  *text;
+
+    text = c->shared ? &c->shared->text : &c->text;
+
+    return (str_t) { text->start, text->len };
+}
+
+
+static void
+server_forget(server_connection_t *c)
+{
+    buffer_free(&c->text);
+    server_text_free(c->shared);
+    c->shared = NULL;
 }
 
 
@@ -318,14 +411,35 @@ server_answer(server_connection_t *c)
 static int
 server_write(server_connection_t *c)
 {
-    ssize_t  n;
+    str_t          body;
+    ssize_t        n;
+    struct iovec   parts[2];
+    struct msghdr  msg;
 
-    if (c->answer.failed) {
+    if (c->head.failed) {
         return -1;
     }
 
-    n = send(c->ev.fd, c->answer.start + c->sent, c->answer.len - c->sent,
-             MSG_NOSIGNAL);
+    body = server_body(c);
+
+    memset(&msg, 0, sizeof(msg));
+    msg.msg_iov = parts;
+
+    if (c->sent < c->head.len) {
+        parts[msg.msg_iovlen].iov_base = c->head.start + c->sent;
+        parts[msg.msg_iovlen++].iov_len = c->head.len - c->sent;
+        n = 0;
+
+    } else {
+        n = (ssize_t) (c->sent - c->head.len);
+    }
+
+    if (body.len > (size_t) n) {
+        parts[msg.msg_iovlen].iov_base = (char *) body.start + n;
+        parts[msg.msg_iovlen++].iov_len = body.len - (size_t) n;
+    }
+
+    n = sendmsg(c->ev.fd, &msg, MSG_NOSIGNAL);
 
     if (n == -1) {
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
@@ -333,7 +447,7 @@ server_write(server_connection_t *c)
 
     c->sent += (size_t) n;
 
-    return c->sent == c->answer.len;
+    return c->sent == c->head.len + body.len;
 }
 
 
@@ -353,7 +467,8 @@ server_end(server_connection_t *c)
     c->ev.fd = -1;
 
     buffer_free(&c->request);
-    buffer_free(&c->answer);
+    buffer_free(&c->head);
+    server_forget(c);
 
     if (server_full) {
         server_full = 0;
@@ -379,4 +494,43 @@ server_close(void)
             server_end(&server_connections[i]);
         }
     }
+}
+
+
+server_text_t *
+server_text(buffer_t *text)
+{
+    server_text_t  *t;
+
+    t = text->failed ? NULL : calloc(1, sizeof(*t));
+
+    if (t) {
+        t->text = *text;
+        t->uses = 1;
+
+        memset(text, 0, sizeof(*text));
+    }
+
+    return t;
+}
+
+
+server_text_t *
+server_text_use(server_text_t *text)
+{
+    text->uses++;
+
+    return text;
+}
+
+
+void
+server_text_free(server_text_t *text)
+{
+    if (text == NULL || --text->uses) {
+        return;
+    }
+
+    buffer_free(&text->text);
+    free(text);
 }
