@@ -130,6 +130,26 @@ unlike($proxy->logs, qr/made new/, 'without making any again');
 $proxy->remove;
 
 
+# replicas that share one, and start at once
+
+my $r = Container->run_to_end(options => [ '--entrypoint', 'sh' ],
+    command => [ '-c', 'cd /run && mkdir -p monitoring-proxy/host-keys
+        for i in 1 2 3 4 5 6 7 8; do
+            mkdir -p $i/sshd
+            /usr/lib/monitoring-proxy/host-keys /run/$i start &
+        done
+        wait
+        find /etc/ssh -name "*key*" -o -name ".new*"' ]);
+my @keys = $r->{out} =~ /host key (\S+ AAAA\S+)$/mg;
+my %same = map { $_ => 1 } @keys;
+
+is(@keys . ' keys, ' . keys(%same) . ' different', '8 keys, 1 different',
+    'eight that start at once in one directory have the same key')
+    or diag $r->{out};
+is_deeply([ sort $r->{out} =~ m{^/etc/ssh/(\S+)$}mg ],
+    [ map { "ssh_host_ed25519_key$_" } '', '.pub' ], 'which is all there is');
+
+
 # at least one: none is made beside it
 
 for my $type (qw(ed25519 rsa-3072 ecdsa-256)) {
