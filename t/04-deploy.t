@@ -137,6 +137,7 @@ SKIP: {
 # Prometheus' configurations, of the examples and of make run
 
 for my $file ("$deploy/compose/prometheus.yml",
+    "$deploy/compose/replicas/prometheus.yml",
     "$FindBin::Bin/../scripts/run.d/prometheus.yml")
 {
     my $said = `promtool check config --syntax-only $file 2>&1`;
@@ -270,5 +271,42 @@ is_deeply([ keys %{ $over->{services} } ],
     'compose: WireGuard is added to the proxy');
 like($allowed, qr/^(?:allowed=')?\Q$_\E$/m, "compose: the image knows $_")
     for sort keys %{ $over->{services}{proxy}{environment} };
+
+# replicas: as confined as one, and each part finds the others
+
+my ($several) = documents('compose/replicas/docker-compose.yml');
+my ($replica, $balancer, $discovery)
+    = @{ $several->{services} }{qw(proxy haproxy discovery)};
+
+is_deeply($replica->{$_}, $under->{services}{proxy}{$_},
+    "replicas: $_ as of one proxy") for qw(cap_add cap_drop image read_only
+        security_opt stop_grace_period tmpfs ulimits);
+like($allowed, qr/^(?:allowed=')?\Q$_\E$/m, "replicas: the image knows $_")
+    for sort keys %{ $replica->{environment} };
+
+for my $part (qw(haproxy discovery)) {
+    my $service = $several->{services}{$part};
+
+    is(join(' ', map { "$_=" . ($service->{$_} // '') } qw(cap_add cap_drop
+        read_only security_opt)), 'cap_add= cap_drop=[ALL] read_only=true '
+        . 'security_opt=["no-new-privileges:true"]', "replicas: $part may"
+        . ' do nothing else');
+}
+
+my $balance = file('compose/replicas/haproxy.cfg');
+my @binds = $balance =~ /^ +bind :(\d+)$/mg;
+my %flag = map { /^--([\w-]+)(?:=(.*))?$/ } split ' ', $discovery->{command};
+
+is(join(' ', map { /(\d+)\z/ } @{ $balancer->{ports} }), "@binds",
+    'replicas: HAProxy listens on the ports that are published');
+is_deeply([ $balance =~ /^ +server-template \S+ \d+ (\S+)$/mg ],
+    [ 'proxy:22', 'proxy:8080' ], 'and connects to the replicas');
+is($flag{dns}, 'proxy:80', 'as the discovery asks them');
+like(file('compose/replicas/prometheus.yml'),
+    qr{^ +- url: http://discovery\Q$flag{'sd-listen'}\E/targets$}m,
+    'which Prometheus asks');
+
+my $checked = `haproxy -c -f $deploy/compose/replicas/haproxy.cfg 2>&1`;
+is("$?: $checked", '0: ', 'HAProxy takes its configuration');
 
 done_testing();
