@@ -388,6 +388,17 @@ ngx_int_t ngx_http_prom_poll_id(ngx_prom_poll_at_t *at, u_char *id);
 ngx_int_t ngx_http_prom_poll_id_at(ngx_str_t *id, ngx_prom_poll_at_t *at);
 
 
+/*
+ * ngx_http_prom_poll_replica.c: gives a new zone its ID; true if a poll is
+ * for another zone than this one; says in a poll's answer which this is
+ */
+
+ngx_int_t ngx_http_prom_poll_replica_init(ngx_prom_poll_zone_t *zone,
+    ngx_log_t *log);
+ngx_uint_t ngx_http_prom_poll_replica_is_other(ngx_http_request_t *r);
+ngx_int_t ngx_http_prom_poll_replica_tell(ngx_http_request_t *r);
+
+
 /* ngx_http_prom_poll_request.c: the scrape as its client is to read it */
 
 ngx_int_t ngx_http_prom_poll_request(ngx_http_prom_poll_ctx_t *scrape,

@@ -199,6 +199,12 @@ ngx_http_prom_poll_hold_check(ngx_http_request_t *r,
         return rc;
     }
 
+    if (ngx_http_prom_poll_replica_is_other(r)) {
+        return ngx_http_prom_poll_refuse(r, NGX_HTTP_MISDIRECTED_REQUEST,
+                             "%V: this poll is for another replica, and a new "
+                             "connection may lead there", &ctx->name);
+    }
+
     wrong = ngx_http_prom_poll_hello_labels(r, &hello->labels);
 
     if (wrong) {
@@ -465,6 +471,7 @@ ngx_http_prom_poll_hold_answer(ngx_http_prom_poll_ctx_t *ctx,
     r = ctx->request;
 
     if (ngx_http_prom_poll_unfold(ctx) != NGX_OK
+        || ngx_http_prom_poll_replica_tell(r) != NGX_OK
         || ngx_http_prom_poll_request(scrape, r->pool, &text) != NGX_OK)
     {
         return NGX_ERROR;
@@ -527,6 +534,10 @@ ngx_http_prom_poll_hold_none(ngx_http_request_t *r)
     if (ngx_http_prom_poll_worker()->leaving) {
         /* at another worker, which a new connection leads to */
         r->keepalive = 0;
+    }
+
+    if (ngx_http_prom_poll_replica_tell(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     r->headers_out.status = NGX_HTTP_NO_CONTENT;

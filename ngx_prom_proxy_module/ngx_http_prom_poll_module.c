@@ -213,7 +213,7 @@ ngx_http_prom_poll_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
-    return NGX_OK;
+    return ngx_http_prom_poll_replica_init(shpool->data, shm_zone->shm.log);
 }
 
 

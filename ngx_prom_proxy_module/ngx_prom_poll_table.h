@@ -111,6 +111,7 @@ typedef struct {
 struct ngx_prom_poll_zone_s {
     ngx_slab_pool_t         *shpool;        /* its mutex guards all below */
     ngx_atomic_t             busy;          /* somebody has the lock */
+    u_char                   replica[NGX_PROM_POLL_REPLICA + 1];
 
     ngx_prom_poll_limits_t   limits;
     ngx_atomic_t             version;

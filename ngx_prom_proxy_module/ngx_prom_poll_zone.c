@@ -64,6 +64,13 @@ ngx_prom_poll_zone_counters(ngx_prom_poll_zone_t *zone)
 }
 
 
+u_char *
+ngx_prom_poll_zone_replica(ngx_prom_poll_zone_t *zone)
+{
+    return zone->replica;
+}
+
+
 ngx_prom_poll_state_e
 ngx_prom_poll_find(ngx_prom_poll_zone_t *zone, const ngx_str_t *name,
     const ngx_prom_poll_at_t *own, ngx_prom_poll_at_t *at)

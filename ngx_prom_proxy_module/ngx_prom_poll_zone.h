@@ -20,6 +20,7 @@
 #define NGX_PROM_POLL_NAME       255   /* bytes of a client's name */
 #define NGX_PROM_POLL_LABELS     2048  /* bytes of its labels */
 #define NGX_PROM_POLL_ADDRESS    46    /* bytes of its address as text */
+#define NGX_PROM_POLL_REPLICA    16    /* letters that tell a zone apart */
 
 
 typedef struct ngx_prom_poll_zone_s    ngx_prom_poll_zone_t;
@@ -138,6 +139,10 @@ void ngx_prom_poll_zone_limit(ngx_prom_poll_zone_t *zone,
 
 ngx_prom_poll_counters_t *ngx_prom_poll_zone_counters(
     ngx_prom_poll_zone_t *zone);
+
+/* where its replica's ID stands, a C string; empty in a new zone */
+
+u_char *ngx_prom_poll_zone_replica(ngx_prom_poll_zone_t *zone);
 
 /*
  * Gives this process a slot, and frees those of processes that are gone: each

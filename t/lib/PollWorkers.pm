@@ -34,10 +34,10 @@ sub start {
     ($port, $spread) = (free_port(), free_port());
     %idle = ();
 
-    my $push = delete $o{push} // '';
+    my %in = map { $_ => delete $o{$_} // '' } qw(poll push);
 
     $nginx->configure(targets => '', workers => $workers, %o,
-        http => poll_http(port => $port, push => $push, server => <<"END"));
+        http => poll_http(port => $port, %in, server => <<"END"));
 listen 127.0.0.1:$spread reuseport proxy_protocol;
 location = /pid { return 200 \$pid; }
 location = /metrics { prom_poll_metrics; }
