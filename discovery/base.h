@@ -20,8 +20,8 @@ typedef struct {
 
 /*
  * Takes over the text if it is one that a job can be added to, else leaves it
- * and the base as they are.  path is the text's, for the reason.  Returns 0, or
- * -1 with the reason.
+ * and the base as they are.  path is the text's, for the reason.  Returns 0,
+ * or -1 with the reason.
  */
 
 int base_set(base_t *base, const char *path, buffer_t *text, reason_t why);

@@ -1,6 +1,6 @@
 /*
- * libyaml tells where in the text each thing is.  Nothing is made of it that is
- * written again, so that comments, quotes and the order stay as they are.
+ * libyaml tells where in the text each thing is.  Nothing is made of it that
+ * is written again, so that comments, quotes and the order stay as they are.
  */
 
 
@@ -69,7 +69,7 @@ base_scan(base_scan_t *scan, const char *path, str_t text, reason_t why)
 
     s.found = scan;
     s.path = path;
-    s.text.start = text.start + bom;
+    s.text.start = text.len ? text.start + bom : "";
     s.text.len = text.len - bom;
     s.why = why;
 
@@ -475,8 +475,8 @@ scan_next(scan_t *s)
 
 /*
  * How far the event's text goes.  A block ends where what follows it begins,
- * which says nothing; so does a value that isn't there, unless it stands behind
- * its ":", "-" or "?".
+ * which says nothing; so does a value that isn't there, unless it stands
+ * behind its ":", "-" or "?".
  */
 
 static void

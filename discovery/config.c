@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "config.h"
-#include "lists.h"
+#include "list_path.h"
 
 
 #define CONFIG_JOB       "monitoring-proxy"
@@ -61,9 +61,9 @@ config_pushprox(const base_t *base, const char *directory,
     memset(&file, 0, sizeof(file));
 
     buffer_text(&name, CONFIG_PUSHPROX);
-    lists_escape(&name, list->name);
+    list_name(&name, list->name);
 
-    lists_file(&file, list);
+    list_path(&file, list);
 
     if (name.failed || file.failed) {
         jobs->failed = 1;

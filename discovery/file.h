@@ -10,7 +10,7 @@
 #include "str.h"
 
 
-/* appends a regular file's text of at most so much; 0, or -1 with the reason */
+/* appends a regular file's text, at most so much; 0, or -1 with the reason */
 
 int file_read(const char *path, size_t max, buffer_t *text, reason_t why);
 
@@ -26,7 +26,7 @@ int file_is(const char *path, str_t text);
 
 int file_write(const char *path, str_t text, reason_t why);
 
-/* whether that can be done, as far as can be told; -1 with the reason if not */
+/* whether that can be done, as far as can be told; 0, or -1 with the reason */
 
 int file_is_writable(const char *path, reason_t why);
 

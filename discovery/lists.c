@@ -15,18 +15,17 @@
 
 #include "exposition.h"
 #include "file.h"
+#include "list_path.h"
 #include "lists.h"
 #include "log.h"
 
 
-#define LISTS_SUFFIX    ".json"
-#define LISTS_PUSHPROX  "pushprox"
-#define LISTS_MAX       (64 * 1024 * 1024)
+#define LISTS_MAX   (64 * 1024 * 1024)
 
 
 /* says that the lists beside it may be removed */
 
-#define LISTS_OURS      ".monitoring-proxy-discovery"
+#define LISTS_OURS  ".monitoring-proxy-discovery"
 
 
 static int lists_claim(const char *path, reason_t why);
@@ -150,7 +149,7 @@ lists_write(const output_list_t *list, reason_t why)
     memset(&path, 0, sizeof(path));
 
     if (list->pushprox) {
-        buffer_format(&path, "%s/" LISTS_PUSHPROX, lists_path);
+        buffer_format(&path, "%s/" LIST_PUSHPROX, lists_path);
 
         if (!path.failed && mkdir(path.start, 0755) == -1 && errno != EEXIST) {
             rc = file_fail(why, path.start);
@@ -162,7 +161,7 @@ lists_write(const output_list_t *list, reason_t why)
     }
 
     buffer_format(&path, "%s/", lists_path);
-    lists_file(&path, list);
+    list_path(&path, list);
 
     if (path.failed) {
         rc = reason(why, "out of memory");
@@ -205,7 +204,7 @@ lists_remove(int pushprox, const output_list_t *lists, size_t n)
     memset(&names, 0, sizeof(names));
 
     buffer_format(&path, "%s%s", lists_path,
-                  pushprox ? "/" LISTS_PUSHPROX : "");
+                  pushprox ? "/" LIST_PUSHPROX : "");
     lists_names(&names, pushprox, lists, n);
 
     if (path.failed || names.failed) {
@@ -260,10 +259,10 @@ lists_is_list(const char *name)
     size_t  len, suffix;
 
     len = strlen(name);
-    suffix = sizeof(LISTS_SUFFIX) - 1;
+    suffix = sizeof(LIST_SUFFIX) - 1;
 
     return name[0] != '.' && len > suffix
-           && strcmp(name + len - suffix, LISTS_SUFFIX) == 0;
+           && strcmp(name + len - suffix, LIST_SUFFIX) == 0;
 }
 
 
@@ -282,8 +281,8 @@ lists_names(buffer_t *names, int pushprox, const output_list_t *lists,
         /* what isn't known yet may be either */
 
         if (!lists[i].pushprox == !pushprox || lists[i].text.start == NULL) {
-            lists_escape(names, lists[i].name);
-            buffer_add(names, LISTS_SUFFIX, sizeof(LISTS_SUFFIX));
+            list_name(names, lists[i].name);
+            buffer_add(names, LIST_SUFFIX, sizeof(LIST_SUFFIX));
         }
     }
 }
@@ -320,8 +319,9 @@ lists_failed(const char *msg, const char *why)
 int
 lists_are_pushprox(const output_list_t *list)
 {
-    int       are;
-    buffer_t  path;
+    int             are;
+    buffer_t        path;
+    output_list_t   known;
 
     if (list->pushprox || list->text.start) {
         return list->pushprox;
@@ -329,9 +329,11 @@ lists_are_pushprox(const output_list_t *list)
 
     memset(&path, 0, sizeof(path));
 
-    buffer_format(&path, "%s/" LISTS_PUSHPROX "/", lists_path);
-    lists_escape(&path, list->name);
-    buffer_text(&path, LISTS_SUFFIX);
+    known = *list;
+    known.pushprox = 1;
+
+    buffer_format(&path, "%s/", lists_path);
+    list_path(&path, &known);
 
     are = !path.failed && access(path.start, F_OK) == 0;
 
@@ -356,40 +358,4 @@ lists_metrics(buffer_t *page)
     buffer_format(page,
                   "monitoring_proxy_discovery_list_write_failures_total"
                   " %llu\n", (unsigned long long) lists_failures);
-}
-
-
-void
-lists_escape(buffer_t *b, const char *name)
-{
-    int            first;
-    unsigned char  c;
-
-    for (first = 1; *name; name++, first = 0) {
-        c = (unsigned char) *name;
-
-        /* a file isn't hidden by its name */
-
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
-            || (c >= '0' && c <= '9') || c == '_' || c == '-'
-            || (c == '.' && !first))
-        {
-            buffer_add(b, name, 1);
-
-        } else {
-            buffer_format(b, "%%%02X", c);
-        }
-    }
-}
-
-
-void
-lists_file(buffer_t *b, const output_list_t *list)
-{
-    if (list->pushprox) {
-        buffer_text(b, LISTS_PUSHPROX "/");
-    }
-
-    lists_escape(b, list->name);
-    buffer_text(b, LISTS_SUFFIX);
 }

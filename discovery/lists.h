@@ -33,13 +33,4 @@ int lists_are_pushprox(const output_list_t *list);
 void lists_metrics(buffer_t *page);
 
 
-/* a proxy's name as it is in a file's: bytes but [A-Za-z0-9._-] as %XX */
-
-void lists_escape(buffer_t *b, const char *name);
-
-/* the path of its file in the directory */
-
-void lists_file(buffer_t *b, const output_list_t *list);
-
-
 #endif /* _DISCOVERY_LISTS_H_INCLUDED_ */

@@ -12,9 +12,9 @@
 
 
 /*
- * note is the path of a file that is there as long as Prometheus is to be told,
- * so that whoever is started next tells it; both stay the caller's.  Returns 0,
- * or -1 with the reason.
+ * note is the path of a file that is there as long as Prometheus is to be
+ * told, so that whoever is started next tells it; both stay the caller's.
+ * Returns 0, or -1 with the reason.
  */
 
 int reload_open(const char *url, const char *note, reason_t why);

@@ -9,10 +9,10 @@ use Exporter 'import';
 use File::Temp;
 use FindBin;
 
-our @EXPORT = qw(answer_dumper cases check checkme_dumper connect_dumper
-    dns_runner dumper hosts_dumper hosts_tool nodes_dumper query_tool
-    rules_dumper run sigv4_dumper slurp spew tokens_dumper tool users_dumper
-    workdir);
+our @EXPORT = qw(answer_dumper base_dumper cases check checkme_dumper
+    connect_dumper dns_runner dumper hosts_dumper hosts_tool nodes_dumper
+    query_tool rules_dumper run sigv4_dumper slurp spew tokens_dumper tool
+    users_dumper workdir);
 
 my $root = "$FindBin::Bin/..";
 my $grammar = "$root/ngx_prom_proxy_module";
@@ -136,6 +136,15 @@ sub checkme_dumper {
 
 sub sigv4_dumper {
     return build_dump('sigv4_dump', "$grammar/ngx_prom_sigv4.c", '-lcrypto');
+}
+
+sub base_dumper {
+    build('base_dump', '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=all', '-D_GNU_SOURCE', "-I$root/common",
+        "-I$root/discovery", "$root/t/unit/base_dump.c", "$root/common/str.c",
+        (map { "$root/discovery/$_.c" } qw(base base_scan config list_path)),
+        '-lyaml');
+    return "$dir/base_dump";
 }
 
 # What monitoring-proxy-token does without libcurl.
