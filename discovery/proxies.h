@@ -7,6 +7,7 @@
 #define _DISCOVERY_PROXIES_H_INCLUDED_
 
 
+#include "member.h"
 #include "options.h"
 
 
@@ -28,6 +29,10 @@ void proxies_ask(void);
 /* whether places are known, and each was asked, whatever it said */
 
 int proxies_are_known(void);
+
+/* by their names */
+
+member_t *const *proxies_members(size_t *n);
 
 void proxies_metrics(buffer_t *page);
 void proxies_close(void);

@@ -1,0 +1,110 @@
+package DiscoveryProxy;
+
+# What stands for a proxy where the test is about what it lists, or where it
+# must misbehave: it answers a path with what it was told last.
+
+use warnings;
+use strict;
+
+use File::Temp;
+use JSON::PP;
+use Time::HiRes qw(sleep);
+
+use Backend;
+use Program qw(write_to);
+
+
+sub new {
+    my ($class, %o) = @_;
+
+    my $dir = File::Temp->newdir(TEMPLATE => 'mp-lists-XXXXXX', TMPDIR => 1);
+    my $self = bless { dir => $dir }, $class;
+
+    $self->{backend} = Backend->new(port => $o{port},
+        answer => sub { answer("$dir", @_) });
+
+    return $self;
+}
+
+
+sub port { $_[0]{backend}->port }
+sub address { '127.0.0.1:' . $_[0]->port }
+sub stop { $_[0]{backend}->stop }
+sub asked { scalar $_[0]{backend}->arrived }
+
+
+# The groups that it lists from now on.
+
+sub lists {
+    my ($self, @groups) = @_;
+
+    return $self->says('/targets',
+        body => JSON::PP->new->utf8->encode(\@groups));
+}
+
+
+# What it answers to a path: status, body; or length and line, of which it
+# sends so many bytes; or raw, byte by byte. It does so after wait seconds.
+
+sub says {
+    my ($self, $path, %answer) = @_;
+
+    write_to($self->file($path), JSON::PP->new->latin1->encode(\%answer));
+
+    return $self;
+}
+
+
+sub file {
+    my ($self, $path) = @_;
+
+    return "$self->{dir}/" . unpack 'H*', $path;
+}
+
+
+sub answer {
+    my ($dir, $s, $request) = @_;
+
+    my ($path) = $request =~ m{^\w+ ([^ ?]+)};
+    my $file = "$dir/" . unpack 'H*', $path;
+    my %o = (status => 404, body => "nothing at $path\n");
+
+    if (open my $fh, '<:raw', $file) {
+        local $/;
+        %o = (status => 200, %{ JSON::PP->new->latin1->decode(<$fh>) });
+    }
+
+    sleep $o{wait} if $o{wait};
+
+    if (defined $o{raw}) {
+        syswrite $s, $o{raw};
+        return 0;
+    }
+
+    my $head = "HTTP/1.1 $o{status} x\r\nContent-Type: application/json\r\n"
+        . "Connection: close\r\n";
+
+    if (!$o{line}) {
+        print $s $head . 'Content-Length: ' . length($o{body})
+            . "\r\n\r\n$o{body}";
+        return 0;
+    }
+
+    # by chunks, so that how much there will be isn't known before
+
+    print $s "${head}Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n";
+
+    my $lines = $o{line} x (65536 / length $o{line});
+    my $chunk = sprintf "%x\r\n%s\r\n", length $lines, $lines;
+
+    for (my $sent = 0; $sent < $o{length}; $sent += length $lines) {
+        print $s $chunk or return 0;
+    }
+
+    print $s "0\r\n\r\n";
+
+    return 0;
+}
+
+
+1;
