@@ -10,9 +10,9 @@ use File::Temp;
 use FindBin;
 
 our @EXPORT = qw(answer_dumper base_dumper cases check checkme_dumper
-    connect_dumper dns_runner dumper hosts_dumper hosts_tool nodes_dumper
-    query_tool rules_dumper run sigv4_dumper slurp spew tokens_dumper tool
-    users_dumper workdir);
+    connect_dumper dns_runner dumper hosts_dumper hosts_tool kubernetes_runner
+    nodes_dumper query_tool rules_dumper run sigv4_dumper slurp spew
+    tokens_dumper tool users_dumper workdir);
 
 my $root = "$FindBin::Bin/..";
 my $grammar = "$root/ngx_prom_proxy_module";
@@ -170,6 +170,19 @@ sub dns_runner {
         map({ "$root/discovery/$_.c" } qw(dns places resolver)),
         map({ "$root/common/$_.c" } qw(exposition log loop str)), '-lcares');
     return "$dir/dns_run";
+}
+
+# Watches EndpointSlices as the discovery does.
+
+sub kubernetes_runner {
+    build('kubernetes_run', '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=all', '-D_GNU_SOURCE', "-I$root/common",
+        "-I$root/discovery", "$root/t/unit/kubernetes_run.c",
+        map({ "$root/discovery/$_.c" } qw(api kubernetes places pod slice
+            slices)),
+        map({ "$root/common/$_.c" } qw(exposition log loop secret str
+            transfer)), '-lcurl', '-ljansson');
+    return "$dir/kubernetes_run";
 }
 
 sub build_dump {
