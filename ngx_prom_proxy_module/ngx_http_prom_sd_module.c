@@ -2,7 +2,8 @@
  * The page for Prometheus' HTTP service discovery: every target as a group of
  * its own, in JSON, with the labels that lead a scrape through this proxy.
  *
- * Arguments choose among the targets by their labels.
+ * Arguments choose among the targets by their labels, and ask whether each is
+ * connected to this proxy.
  */
 
 
@@ -11,6 +12,7 @@
 #include <ngx_http.h>
 #include <ngx_md5.h>
 #include "ngx_http_prom_page.h"
+#include "ngx_prom_listening.h"
 
 
 #define NGX_HTTP_PROM_SD_FILTERS  16
@@ -20,7 +22,8 @@
 
 #define NGX_HTTP_PROM_SD_GROUP_LEN                                           \
     sizeof("[\n{\"targets\":[\"\"],\"labels\":{\"instance\":\"\","           \
-           "\"__metrics_path__\":\"/\",\"__scheme__\":\"\"}}")
+           "\"__metrics_path__\":\"/\",\"__scheme__\":\"\","              \
+           "\"__meta_monitoring_proxy_connected\":\"yes\"}}")
 
 
 typedef struct {
@@ -34,6 +37,9 @@ typedef struct {
     ngx_str_t                    address;     /* escaped */
     ngx_keyval_t                 filters[NGX_HTTP_PROM_SD_FILTERS];
     ngx_uint_t                   nfilters;
+    ngx_uint_t                   connected;   /* it is asked which are */
+    ngx_prom_listening_t        *listening;   /* known by this; may be NULL, */
+    ngx_prom_poll_zone_t        *polls;       /* as may this */
     ngx_uint_t                   listed;      /* some group is written */
 } ngx_http_prom_sd_ctx_t;
 
@@ -41,6 +47,8 @@ typedef struct {
 static ngx_int_t ngx_http_prom_sd_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_prom_sd_parse_args(ngx_http_request_t *r,
     ngx_http_prom_sd_ctx_t *ctx);
+static ngx_int_t ngx_http_prom_sd_parse_filter(ngx_http_prom_sd_ctx_t *ctx,
+    ngx_str_t *arg, u_char **dst);
 static ngx_int_t ngx_http_prom_sd_decode(ngx_str_t *text, u_char **dst,
     u_char *p, u_char *end);
 static ngx_int_t ngx_http_prom_sd_check_name(ngx_str_t *name);
@@ -53,8 +61,13 @@ static ngx_int_t ngx_http_prom_sd_write(ngx_http_prom_page_t *page);
 static ngx_int_t ngx_http_prom_sd_write_end(ngx_http_prom_page_t *page);
 static ngx_uint_t ngx_http_prom_sd_matches(ngx_http_prom_sd_ctx_t *ctx,
     const ngx_prom_item_t *item);
-static void ngx_http_prom_sd_value(const ngx_prom_item_t *item,
-    const ngx_str_t *name, ngx_str_t *value);
+static void ngx_http_prom_sd_value(ngx_http_prom_sd_ctx_t *ctx,
+    const ngx_prom_item_t *item, const ngx_str_t *name, ngx_str_t *value);
+static void ngx_http_prom_sd_connected(ngx_http_prom_sd_ctx_t *ctx,
+    const ngx_prom_item_t *item, ngx_str_t *value);
+static ngx_int_t ngx_http_prom_sd_tunnel(
+    const ngx_prom_listening_t *listening, const ngx_prom_item_t *item,
+    ngx_uint_t *open);
 static u_char *ngx_http_prom_sd_group(u_char *p, ngx_http_prom_sd_ctx_t *ctx,
     const ngx_prom_item_t *item);
 static ngx_uint_t ngx_http_prom_sd_equal(const ngx_str_t *a,
@@ -69,6 +82,10 @@ static char *ngx_http_prom_sd(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static const ngx_str_t  ngx_http_prom_sd_instance = ngx_string("instance");
 static const ngx_str_t  ngx_http_prom_sd_metrics_path =
     ngx_string("__metrics_path__");
+static const ngx_str_t  ngx_http_prom_sd_connected_arg =
+    ngx_string("connected");
+static const ngx_str_t  ngx_http_prom_sd_connected_label =
+    ngx_string("__meta_monitoring_proxy_connected");
 
 
 static ngx_command_t  ngx_http_prom_sd_commands[] = {
@@ -141,7 +158,8 @@ ngx_http_prom_sd_handler(ngx_http_request_t *r)
         return ngx_http_prom_page_refuse(r, NGX_HTTP_BAD_REQUEST,
                    "arguments choose targets by their labels: up to 16 times "
                    "LABEL=VALUE, percent-encoded and joined by \"&\", such as "
-                   "?env=prod&team=data%20base");
+                   "?env=prod&team=data%20base; \"connected\" alone among "
+                   "them adds a label that says which ones are");
     }
 
     if (rc != NGX_OK) {
@@ -161,6 +179,11 @@ ngx_http_prom_sd_handler(ngx_http_request_t *r)
                    "no targets are loaded: there is no targets or hosts file");
     }
 
+    if (ctx->connected) {
+        ctx->listening = ngx_prom_listening_read(r->pool, r->connection->log);
+        ctx->polls = ngx_http_prom_proxy_poll_zone(r);
+    }
+
     if (rc != NGX_OK
         || ngx_http_prom_sd_address(r, ctx) != NGX_OK
         || ngx_http_prom_sd_headers(r, ctx) != NGX_OK)
@@ -177,8 +200,8 @@ ngx_http_prom_sd_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_prom_sd_parse_args(ngx_http_request_t *r, ngx_http_prom_sd_ctx_t *ctx)
 {
-    u_char        *p, *dst, *end, *last, *equals;
-    ngx_keyval_t  *filter;
+    u_char     *p, *dst, *end, *last;
+    ngx_str_t   arg;
 
     if (r->args.len == 0) {
         return NGX_OK;
@@ -193,27 +216,18 @@ ngx_http_prom_sd_parse_args(ngx_http_request_t *r, ngx_http_prom_sd_ctx_t *ctx)
 
     for (p = r->args.data; /* void */ ; p = last + 1) {
 
-        if (ctx->nfilters == NGX_HTTP_PROM_SD_FILTERS) {
-            return NGX_DECLINED;
-        }
-
-        filter = &ctx->filters[ctx->nfilters++];
-
         last = ngx_strlchr(p, end, '&');
         if (last == NULL) {
             last = end;
         }
 
-        equals = ngx_strlchr(p, last, '=');
-        if (equals == NULL) {
-            return NGX_DECLINED;
-        }
+        arg.data = p;
+        arg.len = last - p;
 
-        if (ngx_http_prom_sd_decode(&filter->key, &dst, p, equals) != NGX_OK
-            || ngx_http_prom_sd_check_name(&filter->key) != NGX_OK
-            || ngx_http_prom_sd_decode(&filter->value, &dst, equals + 1, last)
-               != NGX_OK)
-        {
+        if (ngx_http_prom_sd_equal(&arg, &ngx_http_prom_sd_connected_arg)) {
+            ctx->connected = 1;
+
+        } else if (ngx_http_prom_sd_parse_filter(ctx, &arg, &dst) != NGX_OK) {
             return NGX_DECLINED;
         }
 
@@ -221,6 +235,36 @@ ngx_http_prom_sd_parse_args(ngx_http_request_t *r, ngx_http_prom_sd_ctx_t *ctx)
             return NGX_OK;
         }
     }
+}
+
+
+static ngx_int_t
+ngx_http_prom_sd_parse_filter(ngx_http_prom_sd_ctx_t *ctx, ngx_str_t *arg,
+    u_char **dst)
+{
+    u_char        *last, *equals;
+    ngx_keyval_t  *filter;
+
+    if (ctx->nfilters == NGX_HTTP_PROM_SD_FILTERS) {
+        return NGX_DECLINED;
+    }
+
+    filter = &ctx->filters[ctx->nfilters++];
+
+    last = arg->data + arg->len;
+
+    equals = ngx_strlchr(arg->data, last, '=');
+    if (equals == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_prom_sd_decode(&filter->key, dst, arg->data, equals) != NGX_OK
+        || ngx_http_prom_sd_check_name(&filter->key) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_prom_sd_decode(&filter->value, dst, equals + 1, last);
 }
 
 
@@ -318,7 +362,9 @@ ngx_http_prom_sd_address(ngx_http_request_t *r, ngx_http_prom_sd_ctx_t *ctx)
 /*
  * The ETag covers all that the page is made of, and caches have to ask each
  * time: so none has to know which of a request's headers came into it, as
- * Vary would tell.  nginx itself turns the answer into 304.
+ * Vary would tell.  Whether a client polls is looked at later than here, but
+ * what has changed by then has a further ETag.  nginx itself turns the answer
+ * into 304.
  */
 
 static ngx_int_t
@@ -326,6 +372,7 @@ ngx_http_prom_sd_headers(ngx_http_request_t *r, ngx_http_prom_sd_ctx_t *ctx)
 {
     u_char            *p, hash[16];
     ngx_md5_t          md5;
+    ngx_uint_t         moves;
     ngx_table_elt_t   *h;
 
     ngx_str_set(&r->headers_out.content_type, "application/json");
@@ -344,6 +391,16 @@ ngx_http_prom_sd_headers(ngx_http_request_t *r, ngx_http_prom_sd_ctx_t *ctx)
     ngx_md5_update(&md5, ctx->address.data, ctx->address.len);
     ngx_md5_update(&md5, "?", 1);
     ngx_md5_update(&md5, r->args.data, r->args.len);
+
+    if (ctx->listening) {
+        ngx_prom_listening_digest(ctx->listening, &md5);
+    }
+
+    if (ctx->polls) {
+        moves = ngx_prom_poll_moves(ctx->polls);
+        ngx_md5_update(&md5, &moves, sizeof(moves));
+    }
+
     ngx_md5_final(hash, &md5);
 
     p = ngx_pnalloc(r->pool, 2 * sizeof(hash) + 2);
@@ -464,7 +521,7 @@ ngx_http_prom_sd_matches(ngx_http_prom_sd_ctx_t *ctx,
     for (i = 0; i < ctx->nfilters; i++) {
         filter = &ctx->filters[i];
 
-        ngx_http_prom_sd_value(item, &filter->key, &value);
+        ngx_http_prom_sd_value(ctx, item, &filter->key, &value);
 
         if (!ngx_http_prom_sd_equal(&value, &filter->value)) {
             return 0;
@@ -476,14 +533,19 @@ ngx_http_prom_sd_matches(ngx_http_prom_sd_ctx_t *ctx,
 
 
 static void
-ngx_http_prom_sd_value(const ngx_prom_item_t *item, const ngx_str_t *name,
-    ngx_str_t *value)
+ngx_http_prom_sd_value(ngx_http_prom_sd_ctx_t *ctx,
+    const ngx_prom_item_t *item, const ngx_str_t *name, ngx_str_t *value)
 {
     size_t     pos;
     ngx_str_t  label;
 
     if (ngx_http_prom_sd_equal(name, &ngx_http_prom_sd_instance)) {
         *value = item->name;
+        return;
+    }
+
+    if (ngx_http_prom_sd_equal(name, &ngx_http_prom_sd_connected_label)) {
+        ngx_http_prom_sd_connected(ctx, item, value);
         return;
     }
 
@@ -497,6 +559,88 @@ ngx_http_prom_sd_value(const ngx_prom_item_t *item, const ngx_str_t *name,
     }
 
     ngx_str_set(value, "");
+}
+
+
+/* "yes", "no", or "" where that isn't asked, or nobody here can know */
+
+static void
+ngx_http_prom_sd_connected(ngx_http_prom_sd_ctx_t *ctx,
+    const ngx_prom_item_t *item, ngx_str_t *value)
+{
+    ngx_uint_t              connected;
+    ngx_prom_poll_client_t  client;
+
+    ngx_str_set(value, "");
+
+    if (item->kind == NGX_PROM_ADDRESS_POLL) {
+
+        if (ctx->polls == NULL) {
+            return;
+        }
+
+        /* otherwise it was taken out a moment ago */
+
+        connected = (ngx_prom_poll_get(ctx->polls, &item->name, &client)
+                     == NGX_OK && !client.gone);
+
+    } else {
+
+        if (ctx->listening == NULL
+            || ngx_http_prom_sd_tunnel(ctx->listening, item, &connected)
+               != NGX_OK)
+        {
+            return;
+        }
+    }
+
+    if (connected) {
+        ngx_str_set(value, "yes");
+
+    } else {
+        ngx_str_set(value, "no");
+    }
+}
+
+
+/* NGX_DECLINED for one that is no tunnel's end: that is on this machine */
+
+static ngx_int_t
+ngx_http_prom_sd_tunnel(const ngx_prom_listening_t *listening,
+    const ngx_prom_item_t *item, ngx_uint_t *open)
+{
+    uint32_t  ip;
+
+    switch (item->kind) {
+
+    case NGX_PROM_ADDRESS_LOCALHOST:
+        *open = ngx_prom_listening_inet(listening, INADDR_LOOPBACK, item->port)
+                || ngx_prom_listening_inet6(listening, item->port);
+        return NGX_OK;
+
+    case NGX_PROM_ADDRESS_IPV4:
+        ngx_memcpy(&ip, item->ip, sizeof(ip));
+        ip = ntohl(ip);
+
+        if (ip >> 24 != IN_LOOPBACKNET) {
+            return NGX_DECLINED;
+        }
+
+        *open = ngx_prom_listening_inet(listening, ip, item->port);
+        return NGX_OK;
+
+    case NGX_PROM_ADDRESS_IPV6:
+
+        if (ngx_memcmp(item->ip, &in6addr_loopback, 16) != 0) {
+            return NGX_DECLINED;
+        }
+
+        *open = ngx_prom_listening_inet6(listening, item->port);
+        return NGX_OK;
+
+    default:
+        return NGX_DECLINED;
+    }
 }
 
 
@@ -521,6 +665,13 @@ ngx_http_prom_sd_group(u_char *p, ngx_http_prom_sd_ctx_t *ctx,
     p = ngx_http_prom_escape_json(p, &value);
 
     p = ngx_sprintf(p, "\",\"__scheme__\":\"%V\"", &ctx->scheme);
+
+    ngx_http_prom_sd_connected(ctx, item, &value);
+
+    if (value.len) {
+        p = ngx_sprintf(p, ",\"%V\":\"%V\"",
+                        &ngx_http_prom_sd_connected_label, &value);
+    }
 
     pos = 0;
 

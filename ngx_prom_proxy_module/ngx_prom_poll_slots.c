@@ -203,6 +203,9 @@ ngx_prom_poll_drop_slot(ngx_prom_poll_zone_t *zone, uint32_t slot)
             if (polls == 0) {
                 client->gone = NGX_PROM_POLL_LOST;
                 client->last = ngx_current_msec;
+
+                zone->moves++;
+                zone->lost = ngx_current_msec;
             }
         }
 

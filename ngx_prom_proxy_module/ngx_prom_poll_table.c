@@ -90,6 +90,7 @@ ngx_prom_poll_zone_init(ngx_slab_pool_t *shpool,
     ngx_gettimeofday(&tv);
 
     zone->version = (ngx_uint_t) tv.tv_sec * 1000 + tv.tv_usec / 1000;
+    zone->moves = zone->version;
     zone->tag = zone->version & 0xffff;
 
     ngx_rbtree_sentinel_init(&zone->sentinel);
@@ -208,6 +209,7 @@ ngx_prom_poll_repair(ngx_prom_poll_zone_t *zone)
     }
 
     zone->version++;
+    zone->moves++;
 }
 
 

@@ -115,6 +115,8 @@ struct ngx_prom_poll_zone_s {
 
     ngx_prom_poll_limits_t   limits;
     ngx_atomic_t             version;
+    ngx_atomic_t             moves;         /* of clients, there and away */
+    ngx_msec_t               lost;          /* the last one was, by a worker */
     uint64_t                 turn;          /* the last one, of any client */
 
     ngx_prom_poll_slot_t     slots[NGX_PROM_POLL_SLOTS];

@@ -34,6 +34,8 @@ static ngx_prom_poll_entry_t *ngx_prom_poll_since(ngx_prom_poll_zone_t *zone,
     const ngx_prom_poll_turn_t *turn);
 static void ngx_prom_poll_leaves(ngx_prom_poll_zone_t *zone,
     ngx_prom_poll_entry_t *client);
+static void ngx_prom_poll_set_gone(ngx_prom_poll_zone_t *zone,
+    ngx_prom_poll_entry_t *client, ngx_prom_poll_gone_e gone);
 static ngx_uint_t ngx_prom_poll_away(ngx_prom_poll_entry_t *client);
 static ngx_prom_poll_entry_t *ngx_prom_poll_make(ngx_prom_poll_zone_t *zone,
     const ngx_prom_poll_hello_t *hello, ngx_int_t *rc);
@@ -375,7 +377,7 @@ ngx_prom_poll_held(ngx_prom_poll_zone_t *zone, ngx_prom_poll_place_t *place)
         client->habit = NGX_PROM_POLL_CLOSES;
     }
 
-    client->gone = NGX_PROM_POLL_PRESENT;
+    ngx_prom_poll_set_gone(zone, client, NGX_PROM_POLL_PRESENT);
     client->turn = ++zone->turn;
     client->last = ngx_current_msec;
     client->seen = ngx_prom_poll_time();
@@ -404,10 +406,11 @@ ngx_prom_poll_unhold(ngx_prom_poll_zone_t *zone, ngx_prom_poll_place_t *place,
         client->handed++;
     }
 
-    client->gone = (end == NGX_PROM_POLL_GONE
-                    && ngx_prom_poll_held_at(client, &place->at, &at)
-                       == NGX_PROM_POLL_ABSENT)
-                   ? NGX_PROM_POLL_AWAY : NGX_PROM_POLL_PRESENT;
+    ngx_prom_poll_set_gone(zone, client,
+                           (end == NGX_PROM_POLL_GONE
+                            && ngx_prom_poll_held_at(client, &place->at, &at)
+                               == NGX_PROM_POLL_ABSENT)
+                           ? NGX_PROM_POLL_AWAY : NGX_PROM_POLL_PRESENT);
 
     ngx_prom_poll_unlock(zone);
 }
@@ -554,9 +557,18 @@ ngx_prom_poll_leaves(ngx_prom_poll_zone_t *zone,
 
     ngx_prom_poll_pin(client);
 
-    client->gone = NGX_PROM_POLL_AWAY;
+    ngx_prom_poll_set_gone(zone, client, NGX_PROM_POLL_AWAY);
 
     ngx_prom_poll_unpin(zone, client);
+}
+
+
+static void
+ngx_prom_poll_set_gone(ngx_prom_poll_zone_t *zone,
+    ngx_prom_poll_entry_t *client, ngx_prom_poll_gone_e gone)
+{
+    zone->moves += (client->gone != gone);
+    client->gone = gone;
 }
 
 
@@ -656,6 +668,24 @@ ngx_uint_t
 ngx_prom_poll_version(ngx_prom_poll_zone_t *zone)
 {
     return zone->version;
+}
+
+
+/* those that a worker has lost are away some time after that */
+
+ngx_uint_t
+ngx_prom_poll_moves(ngx_prom_poll_zone_t *zone)
+{
+    ngx_uint_t  moves;
+
+    ngx_prom_poll_lock(zone);
+
+    moves = 2 * zone->moves
+            + (ngx_current_msec - zone->lost > NGX_PROM_POLL_BACK);
+
+    ngx_prom_poll_unlock(zone);
+
+    return moves;
 }
 
 

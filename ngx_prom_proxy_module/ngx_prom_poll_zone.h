@@ -293,6 +293,10 @@ ngx_uint_t ngx_prom_poll_count(ngx_prom_poll_zone_t *zone);
 ngx_uint_t ngx_prom_poll_limit(ngx_prom_poll_zone_t *zone);
 ngx_uint_t ngx_prom_poll_version(ngx_prom_poll_zone_t *zone);
 
+/* a number that changes, and never back, when a client is gone or isn't */
+
+ngx_uint_t ngx_prom_poll_moves(ngx_prom_poll_zone_t *zone);
+
 /* takes out clients that are past the timeout, a few at a time */
 
 void ngx_prom_poll_expire(ngx_prom_poll_zone_t *zone);

@@ -192,6 +192,7 @@ typedef struct {
                                          both it's of the targets file */
     ngx_uint_t           tls;         /* behind "https://" */
     ngx_uint_t           kind;        /* ngx_prom_address_e */
+    in_port_t            port;        /* host order; 0 for "unix:" */
     const u_char        *ip;          /* network order; 4 bytes for IPv4 */
 
     /* in shared memory; all zero before the first scrape; never NULL */

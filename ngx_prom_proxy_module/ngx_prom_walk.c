@@ -109,6 +109,7 @@ ngx_prom_walk_next(ngx_prom_walk_t *walk, ngx_prom_item_t *item)
     item->tunnel = e->tunnel;
     item->tls = e->tls;
     item->kind = e->kind;
+    item->port = e->port;
     item->node = e->node;
     item->ip = e->ip;
 
