@@ -297,6 +297,11 @@ scan_nothing(scan_t *s)
 
             start = scan_offset(s, s->event.end_mark.index);
 
+            if (s->last.index != s->event.end_mark.index) {
+                return scan_fail(s, s->last, "\"" SCAN_LIST "\" has no \":\""
+                                 " behind it");
+            }
+
             s->found->blanks = strlen(text);
             s->found->blank = start - s->found->blanks;
 

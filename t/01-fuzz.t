@@ -4,7 +4,8 @@
 # certificate, a pushed response, a file of tokens or users, an allow-list, a
 # scrape that a client is handed, a request for a tunnel or one that is signed,
 # what a token endpoint answers, a file of remotes, a line of the keeper or the
-# path of a query, a request to enrol, or wg0.conf may hold upsets what reads it
+# path of a query, a request to enrol, wg0.conf, or the discovery's base may
+# hold upsets what reads it
 #
 # MP_FUZZ_SECONDS is how long it tries each for, 8 if not set. What it finds is
 # printed in base64: decode that into a file, and run the fuzzer on it.
@@ -19,6 +20,7 @@ use Test::More;
 
 my $fuzz = "$FindBin::Bin/fuzz";
 my $grammar = "$FindBin::Bin/../ngx_prom_proxy_module";
+my $discovery = "$FindBin::Bin/../discovery";
 my $client = "$FindBin::Bin/../client";
 my $common = "$FindBin::Bin/../common";
 my $token = "$FindBin::Bin/../token";
@@ -29,7 +31,7 @@ my $dir = File::Temp->newdir;
 plan skip_all => 'clang is not installed'
     if !grep { -x "$_/clang" } split /:/, $ENV{PATH};
 
-plan tests => 51;
+plan tests => 54;
 
 
 # Runs a command; what it says is printed only if it fails.
@@ -177,4 +179,10 @@ SKIP: {
         "-I$FindBin::Bin/../targets", @targets, @hosts, @nodes,
         "$FindBin::Bin/../targets/text.c",
         (map { "$wireguard/$_.c" } qw(conf conf_value key)), '-lcrypto');
+}
+
+SKIP: {
+    fuzzes('base', 'corpus-base', '-D_GNU_SOURCE', "-I$discovery",
+        "$common/str.c", (map { "$discovery/$_.c" } qw(base base_scan config
+        list_path)), '-lyaml');
 }
