@@ -371,5 +371,6 @@ command_find(buffer_t *path, const char *name, reason_t why)
         }
     }
 
-    return reason(why, "%.*s: not found in PATH", REASON_TEXT, name);
+    return reason(why, "%.*s: not found in PATH; install it, or say"
+                  " where it is", REASON_TEXT, name);
 }

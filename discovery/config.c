@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "config.h"
-#include "list_path.h"
+#include "path.h"
 
 
 #define CONFIG_JOB       "monitoring-proxy"
@@ -61,9 +61,9 @@ config_pushprox(const base_t *base, const char *directory,
     memset(&file, 0, sizeof(file));
 
     buffer_text(&name, CONFIG_PUSHPROX);
-    list_name(&name, list->name);
+    path_escape(&name, list->name);
 
-    list_path(&file, list);
+    path_list(&file, list);
 
     if (name.failed || file.failed) {
         jobs->failed = 1;

@@ -15,9 +15,9 @@
 
 #include "exposition.h"
 #include "file.h"
-#include "list_path.h"
 #include "lists.h"
 #include "log.h"
+#include "path.h"
 
 
 #define LISTS_MAX   (64 * 1024 * 1024)
@@ -149,7 +149,7 @@ lists_write(const output_list_t *list, reason_t why)
     memset(&path, 0, sizeof(path));
 
     if (list->pushprox) {
-        buffer_format(&path, "%s/" LIST_PUSHPROX, lists_path);
+        buffer_format(&path, "%s/" PATH_PUSHPROX, lists_path);
 
         if (!path.failed && mkdir(path.start, 0755) == -1 && errno != EEXIST) {
             rc = file_fail(why, path.start);
@@ -161,7 +161,7 @@ lists_write(const output_list_t *list, reason_t why)
     }
 
     buffer_format(&path, "%s/", lists_path);
-    list_path(&path, list);
+    path_list(&path, list);
 
     if (path.failed) {
         rc = reason(why, "out of memory");
@@ -204,7 +204,7 @@ lists_remove(int pushprox, const output_list_t *lists, size_t n)
     memset(&names, 0, sizeof(names));
 
     buffer_format(&path, "%s%s", lists_path,
-                  pushprox ? "/" LIST_PUSHPROX : "");
+                  pushprox ? "/" PATH_PUSHPROX : "");
     lists_names(&names, pushprox, lists, n);
 
     if (path.failed || names.failed) {
@@ -259,10 +259,10 @@ lists_is_list(const char *name)
     size_t  len, suffix;
 
     len = strlen(name);
-    suffix = sizeof(LIST_SUFFIX) - 1;
+    suffix = sizeof(PATH_SUFFIX) - 1;
 
     return name[0] != '.' && len > suffix
-           && strcmp(name + len - suffix, LIST_SUFFIX) == 0;
+           && strcmp(name + len - suffix, PATH_SUFFIX) == 0;
 }
 
 
@@ -281,8 +281,8 @@ lists_names(buffer_t *names, int pushprox, const output_list_t *lists,
         /* what isn't known yet may be either */
 
         if (!lists[i].pushprox == !pushprox || lists[i].text.start == NULL) {
-            list_name(names, lists[i].name);
-            buffer_add(names, LIST_SUFFIX, sizeof(LIST_SUFFIX));
+            path_escape(names, lists[i].name);
+            buffer_add(names, PATH_SUFFIX, sizeof(PATH_SUFFIX));
         }
     }
 }
@@ -333,7 +333,7 @@ lists_are_pushprox(const output_list_t *list)
     known.pushprox = 1;
 
     buffer_format(&path, "%s/", lists_path);
-    list_path(&path, &known);
+    path_list(&path, &known);
 
     are = !path.failed && access(path.start, F_OK) == 0;
 

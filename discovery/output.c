@@ -92,7 +92,8 @@ output_paths(reason_t why)
     buffer_t    *b;
     const char  *lists;
 
-    lists = output_options->lists ? output_options->lists : OUTPUT_LISTS;
+    lists = output_options->lists && output_options->lists[0]
+            ? output_options->lists : OUTPUT_LISTS;
 
     b = &output_directory;
     buffer_text(b, lists);

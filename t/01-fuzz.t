@@ -184,5 +184,5 @@ SKIP: {
 SKIP: {
     fuzzes('base', 'corpus-base', '-D_GNU_SOURCE', "-I$discovery",
         "$common/str.c", (map { "$discovery/$_.c" } qw(base base_scan config
-        list_path)), '-lyaml');
+        path)), '-lyaml');
 }

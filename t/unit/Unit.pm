@@ -142,7 +142,7 @@ sub base_dumper {
     build('base_dump', '-fsanitize=address,undefined',
         '-fno-sanitize-recover=all', '-D_GNU_SOURCE', "-I$root/common",
         "-I$root/discovery", "$root/t/unit/base_dump.c", "$root/common/str.c",
-        (map { "$root/discovery/$_.c" } qw(base base_scan config list_path)),
+        (map { "$root/discovery/$_.c" } qw(base base_scan config path)),
         '-lyaml');
     return "$dir/base_dump";
 }

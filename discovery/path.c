@@ -3,11 +3,11 @@
  */
 
 
-#include "list_path.h"
+#include "path.h"
 
 
 void
-list_name(buffer_t *b, const char *name)
+path_escape(buffer_t *b, const char *name)
 {
     int            first;
     unsigned char  c;
@@ -31,12 +31,12 @@ list_name(buffer_t *b, const char *name)
 
 
 void
-list_path(buffer_t *b, const output_list_t *list)
+path_list(buffer_t *b, const output_list_t *list)
 {
     if (list->pushprox) {
-        buffer_text(b, LIST_PUSHPROX "/");
+        buffer_text(b, PATH_PUSHPROX "/");
     }
 
-    list_name(b, list->name);
-    buffer_text(b, LIST_SUFFIX);
+    path_escape(b, list->name);
+    buffer_text(b, PATH_SUFFIX);
 }
