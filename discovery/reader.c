@@ -31,6 +31,7 @@ typedef int (*reader_pt)(reader_group_t *group, json_t *labels, reason_t why);
 
 static int reader_read(const reader_t *reader, str_t text, reader_pt read,
     list_t *list, reason_t why);
+static void reader_printable(char *text);
 static str_t reader_skip(str_t text);
 static int reader_group(reader_group_t *group, str_t *text, reader_pt read,
     reason_t why);
@@ -122,9 +123,23 @@ reader_read(const reader_t *reader, str_t text, reader_pt read, list_t *list,
 
 failed:
 
+    reader_printable(why);
     list_free(list);
 
     return -1;
+}
+
+
+/* it quotes what was sent */
+
+static void
+reader_printable(char *text)
+{
+    for (/* void */; *text; text++) {
+        if (*text < ' ' || *text > '~') {
+            *text = '?';
+        }
+    }
 }
 
 

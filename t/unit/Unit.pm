@@ -11,8 +11,8 @@ use FindBin;
 
 our @EXPORT = qw(answer_dumper base_dumper cases check checkme_dumper
     connect_dumper dns_runner dumper hosts_dumper hosts_tool kubernetes_runner
-    nodes_dumper query_tool rules_dumper run sigv4_dumper slurp spew
-    tokens_dumper tool users_dumper workdir);
+    lists_dumper nodes_dumper query_tool rules_dumper run sigv4_dumper slurp
+    spew tokens_dumper tool users_dumper workdir);
 
 my $root = "$FindBin::Bin/..";
 my $grammar = "$root/ngx_prom_proxy_module";
@@ -145,6 +145,15 @@ sub base_dumper {
         (map { "$root/discovery/$_.c" } qw(base base_scan config path)),
         '-lyaml');
     return "$dir/base_dump";
+}
+
+sub lists_dumper {
+    build('lists_dump', '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=all', '-D_GNU_SOURCE', "-I$root/common",
+        "-I$root/discovery", "$root/t/unit/lists_dump.c",
+        "$root/common/str.c",
+        (map { "$root/discovery/$_.c" } qw(choose list reader)), '-ljansson');
+    return "$dir/lists_dump";
 }
 
 # What monitoring-proxy-token does without libcurl.
