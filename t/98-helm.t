@@ -211,6 +211,11 @@ my %flags = map { /^--([a-z-]+)(?:=(.*))?$/ ? ($1, $2 // 'on') : () }
     @{ $discovery->{args} };
 my $slices = $made->{"Service $name-replicas"};
 
+my $options = read_file("$root/discovery/options.c");
+
+like($options, qr/^    \{ "\Q$_\E", /m, "the discovery has the flag --$_")
+    for sort keys %flags;
+
 is($slices->{metadata}{labels}{$flags{labelname}}, $flags{labelvalue},
     'the discovery looks for the headless Service');
 is($slices->{spec}{ports}[0]{name}, $flags{port}, 'and for its port');
@@ -475,6 +480,9 @@ my %in_pod = map { $_->{name} => $_ }
     @{ $prometheus->{spec}{initContainers} };
 my %given = map { /^--([a-z-]+)(?:=(.*))?$/ ? ($1, $2 // 'on') : () }
     @{ $in_pod{discovery}{args} };
+
+like($options, qr/^    \{ "\Q$_\E", /m, "the discovery has the flag --$_")
+    for sort keys %given;
 
 is_deeply($object{Role}{rules}, $made->{"Role $name-discovery"}{rules},
     'it may do what the chart\'s may');

@@ -20,9 +20,13 @@ my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 my %plural = (ClusterRole => 'clusterroles',
     ClusterRoleBinding => 'clusterrolebindings', ConfigMap => 'configmaps',
     CustomResourceDefinition => 'customresourcedefinitions',
-    EndpointSlice => 'endpointslices', Namespace => 'namespaces',
-    Role => 'roles', RoleBinding => 'rolebindings',
-    ServiceAccount => 'serviceaccounts');
+    Deployment => 'deployments', EndpointSlice => 'endpointslices',
+    Namespace => 'namespaces', NetworkPolicy => 'networkpolicies',
+    Pod => 'pods', PodDisruptionBudget => 'poddisruptionbudgets',
+    PrometheusRule => 'prometheusrules', Role => 'roles',
+    RoleBinding => 'rolebindings', ScrapeConfig => 'scrapeconfigs',
+    Service => 'services', ServiceAccount => 'serviceaccounts',
+    ServiceMonitor => 'servicemonitors', StatefulSet => 'statefulsets');
 
 my $rbac = 'rbac.authorization.k8s.io';
 
