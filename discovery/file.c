@@ -273,12 +273,12 @@ file_is_writable(const char *path, reason_t why)
 
     rc = access(directory.start, W_OK | X_OK);
 
-    if (rc == -1 && access(path, F_OK) == 0) {
-        rc = access(path, W_OK);
-    }
-
     if (rc == -1) {
         (void) file_fail(why, path);
+
+        if (access(path, F_OK) == 0) {
+            rc = access(path, W_OK);
+        }
     }
 
     buffer_free(&directory);

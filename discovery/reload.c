@@ -210,7 +210,13 @@ reload_answer(CURLcode rc, reason_t why)
         return 0;
     }
 
-    return reason(why, "status %ld: %s", status,
+    while (reload_said.len
+           && strchr(" \r\n", reload_said.start[reload_said.len - 1]))
+    {
+        reload_said.start[--reload_said.len] = '\0';
+    }
+
+    return reason(why, "status %ld%s%s", status, reload_said.len ? ": " : "",
                   reload_said.len ? reload_said.start : "");
 }
 
