@@ -4,8 +4,9 @@
 # certificate, a pushed response, a file of tokens or users, an allow-list, a
 # scrape that a client is handed, a request for a tunnel or one that is signed,
 # what a token endpoint answers, a file of remotes, a line of the keeper or the
-# path of a query, a request to enrol, wg0.conf, the discovery's base, or the
-# list of a proxy may hold upsets what reads it
+# path of a query, a request to enrol, wg0.conf, the discovery's base, the list
+# of a proxy, or that of EndpointSlices and its events may hold upsets what
+# reads it
 #
 # MP_FUZZ_SECONDS is how long it tries each for, 8 if not set. What it finds is
 # printed in base64: decode that into a file, and run the fuzzer on it.
@@ -31,7 +32,7 @@ my $dir = File::Temp->newdir;
 plan skip_all => 'clang is not installed'
     if !grep { -x "$_/clang" } split /:/, $ENV{PATH};
 
-plan tests => 57;
+plan tests => 60;
 
 
 # Runs a command; what it says is printed only if it fails.
@@ -190,5 +191,11 @@ SKIP: {
 SKIP: {
     fuzzes('lists', 'corpus-lists', '-D_GNU_SOURCE', "-I$discovery",
         "$common/str.c", (map { "$discovery/$_.c" } qw(choose list reader)),
+        '-ljansson');
+}
+
+SKIP: {
+    fuzzes('slices', 'corpus-slices', '-D_GNU_SOURCE', "-I$discovery",
+        "$common/str.c", (map { "$discovery/$_.c" } qw(places slice slices)),
         '-ljansson');
 }

@@ -261,6 +261,30 @@ sub create {
     return $self->must('POST', path($object), body => $json->encode($object));
 }
 
+# ... many of a kind, by one connection
+
+sub create_all {
+    my ($self, @objects) = @_;
+
+    my @requests;
+
+    for my $object (@objects) {
+        my $file = "$self->{dir}/body-" . scalar @requests;
+
+        write_to($file, $json->encode($object));
+        push @requests, join "\n", 'url = "' . $self->url . path($object)
+            . '"', "data-binary = \"\@$file\"", "cacert = \"$self->{dir}/ca.crt\"",
+            "header = \"Authorization: Bearer $self->{admin}\"",
+            'header = "Content-Type: application/json"', 'silent', 'fail',
+            'output = "/dev/null"', '';
+    }
+
+    write_to("$self->{dir}/requests", join "next\n", @requests);
+
+    system('curl', '--fail-early', '-K', "$self->{dir}/requests") == 0
+        or die "not all objects are created\n";
+}
+
 sub replace {
     my ($self, $object) = @_;
 
