@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "api.h"
@@ -115,7 +116,13 @@ static const char  *kubernetes_events[EVENTS] = {
 int
 kubernetes_open(const options_t *options, places_pt found, reason_t why)
 {
+    unsigned  seed;
+
     memset(&k, 0, sizeof(k));
+
+    if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) == sizeof(seed)) {
+        srandom(seed);
+    }
 
     k.options = options;
     k.found = found;

@@ -23,8 +23,8 @@ typedef struct {
     const char   *label_value;
     const char   *port;           /* of an EndpointSlice: name or number */
     const char   *apiserver;      /* URL; "": that of the pod's environment */
-    const char   *token_file;
-    const char   *cacert;
+    const char   *token_file;     /* "": we are nobody */
+    const char   *cacert;         /* "": the system's authorities */
 
     places_t      fixed;          /* --static */
     char        **dns;            /* --dns, as they were given: NAME[:PORT] */

@@ -13,12 +13,10 @@
 #include "pod.h"
 
 
-#define POD_ACCOUNT    "/var/run/secrets/kubernetes.io/serviceaccount/"
-#define POD_TOKEN      POD_ACCOUNT "token"
-#define POD_CACERT     POD_ACCOUNT "ca.crt"
-#define POD_NAMESPACE  POD_ACCOUNT "namespace"
+#define POD_NAMESPACE                                                         \
+    "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-#define POD_NAME       63         /* bytes of a namespace's name */
+#define POD_NAME  63              /* bytes of a namespace's name */
 
 
 static int pod_apiserver(pod_t *pod, const options_t *options, reason_t why);
@@ -99,52 +97,34 @@ pod_apiserver(pod_t *pod, const options_t *options, reason_t why)
 }
 
 
-/* nobody's own file must be there where nothing is to be proved */
-
 static int
 pod_token(pod_t *pod, const options_t *options, reason_t why)
 {
-    reason_t     file;
-    const char  *path;
+    reason_t  unread;
 
-    path = options->token_file;
-
-    if (path[0] == '\0') {
-
-        if (pod_is_plain(pod)) {
-            return 0;
-        }
-
-        path = POD_TOKEN;
-    }
-
-    if (secret_open(&pod->token, path, file) == -1) {
+    if (options->token_file[0]
+        && secret_open(&pod->token, options->token_file, unread) == -1)
+    {
         return reason(why, "no token of a service account: %.*s; see"
-                      " --token-file", (int) sizeof(reason_t) - 80, file);
+                      " --token-file", (int) sizeof(reason_t) - 80, unread);
     }
 
     return 0;
 }
 
 
+/* libcurl would say so at each try, but hardly why */
+
 static int
 pod_cacert(pod_t *pod, const options_t *options, reason_t why)
 {
     pod->cacert = options->cacert;
 
-    /* libcurl would say so at each try, but hardly why */
-
-    if (pod->cacert[0]) {
-        if (access(pod->cacert, R_OK) == -1) {
-            return reason(why, "--cacert %.*s: %s", REASON_TEXT, pod->cacert,
-                          strerror(errno));
-        }
-
-        return 0;
-    }
-
-    if (options->apiserver[0] == '\0' || access(POD_CACERT, R_OK) == 0) {
-        pod->cacert = POD_CACERT;
+    if (pod->cacert[0] && !pod_is_plain(pod)
+        && access(pod->cacert, R_OK) == -1)
+    {
+        return reason(why, "--cacert %.*s: %s", REASON_TEXT, pod->cacert,
+                      strerror(errno));
     }
 
     return 0;

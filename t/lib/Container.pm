@@ -57,14 +57,13 @@ END {
 sub image { $ENV{MP_IMAGE} // 'monitoring-proxy:latest' }
 
 
-# As scripts/test builds it, unless it is there.
+# As scripts/test-image builds it, unless it is there.
 
 sub test_image {
     my $image = $ENV{MP_TEST_IMAGE} // 'monitoring-proxy-test:trixie';
 
     docker('image', 'inspect', $image)->{status} == 0
-        or must('docker', 'build', '-q', '-t', $image, '--target', 'all',
-            "$FindBin::Bin/../scripts/test.d");
+        or must("$FindBin::Bin/../scripts/test-image");
 
     return $image;
 }
