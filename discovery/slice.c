@@ -264,21 +264,21 @@ slice_endpoint(slice_t *slice, const json_t *endpoint, int port)
 }
 
 
-/* one that doesn't say whether it serves does so if it is ready, or silent */
+/*
+ * One that ends may still serve.  A Service that publishes addresses that aren't
+ * ready has them all as ready, whether or not they serve: such a proxy may hold
+ * tunnels, and is asked.
+ */
 
 static int
 slice_serves(const json_t *endpoint)
 {
-    const json_t  *conditions, *serving;
+    const json_t  *conditions;
 
     conditions = json_object_get(endpoint, "conditions");
-    serving = json_object_get(conditions, "serving");
 
-    if (!json_is_boolean(serving)) {
-        serving = json_object_get(conditions, "ready");
-    }
-
-    return !json_is_false(serving);
+    return !json_is_false(json_object_get(conditions, "ready"))
+           || json_is_true(json_object_get(conditions, "serving"));
 }
 
 
