@@ -16,6 +16,7 @@
 
 
 #define FUZZ_ALLOCS    8
+#define FUZZ_NAME      255
 #define FUZZ_REASON    512
 #define FUZZ_CHECK(e)  fuzz_check(e, #e, __FILE__, __LINE__)
 
@@ -113,8 +114,32 @@ fuzz_text_error(void *data, uint32_t line, uint32_t column, const char *reason)
 
     text->told++;
 
-    FUZZ_CHECK(line > 0 && column > 0);
+    FUZZ_CHECK(line > 0 && column > 0 && column <= text->len + 1);
     fuzz_reason(reason, FUZZ_REASON);
+}
+
+
+/* a target's name is fit for a path */
+
+static inline void
+fuzz_target_name(const char *name, size_t len)
+{
+    char   copy[FUZZ_NAME + 3];
+
+    FUZZ_CHECK(len > 0 && len <= FUZZ_NAME);
+
+    /* between slashes, so that every segment looks alike */
+
+    copy[0] = '/';
+    memcpy(&copy[1], name, len);
+    memcpy(&copy[1 + len], "/", 2);
+
+    FUZZ_CHECK(strspn(copy, "/ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                      "abcdefghijklmnopqrstuvwxyz0123456789._~-")
+               == len + 2);
+    FUZZ_CHECK(strstr(copy, "//") == NULL);
+    FUZZ_CHECK(strstr(copy, "/./") == NULL);
+    FUZZ_CHECK(strstr(copy, "/../") == NULL);
 }
 
 

@@ -17,19 +17,13 @@
 typedef struct {
     ngx_prom_hosts_t     ph;
     fuzz_text_t          text;
-    unsigned             told;
 } fuzz_parse_t;
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int fuzz_parse(fuzz_parse_t *parse, const char *data, size_t len);
-static void *fuzz_alloc(void *data, size_t size);
-static void fuzz_error(void *data, uint32_t line, uint32_t column,
-    const char *reason);
-
 static void fuzz_host(const fuzz_parse_t *parse, const ngx_prom_host_t *host);
-static void fuzz_name(const ngx_prom_text_t *name);
 static void fuzz_key(const ngx_prom_host_t *host);
 static void fuzz_ports(const fuzz_parse_t *parse);
 static void fuzz_merge(fuzz_parse_t *parse);
@@ -50,8 +44,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rc = fuzz_parse(&parse, (const char *) data, size);
 
     FUZZ_CHECK(rc == (parse.ph.errors ? 1 : 0));
-    FUZZ_CHECK(parse.told == (parse.ph.errors < NGX_PROM_ERRORS_MAX
-                              ? parse.ph.errors : NGX_PROM_ERRORS_MAX));
+    FUZZ_CHECK(parse.text.told == (parse.ph.errors < NGX_PROM_ERRORS_MAX
+                                   ? parse.ph.errors : NGX_PROM_ERRORS_MAX));
 
     for (i = 0; i < parse.ph.count; i++) {
         fuzz_host(&parse, &parse.ph.hosts[i]);
@@ -79,33 +73,11 @@ fuzz_parse(fuzz_parse_t *parse, const char *data, size_t len)
 
     fuzz_text_init(&parse->text, data, len);
 
-    parse->ph.alloc = fuzz_alloc;
-    parse->ph.error = fuzz_error;
-    parse->ph.data = parse;
+    parse->ph.alloc = fuzz_text_alloc;
+    parse->ph.error = fuzz_text_error;
+    parse->ph.data = &parse->text;
 
     return ngx_prom_hosts_parse(&parse->ph, parse->text.data, len);
-}
-
-
-static void *
-fuzz_alloc(void *data, size_t size)
-{
-    fuzz_parse_t  *parse = data;
-
-    return fuzz_text_alloc(&parse->text, size);
-}
-
-
-static void
-fuzz_error(void *data, uint32_t line, uint32_t column, const char *reason)
-{
-    fuzz_parse_t  *parse = data;
-
-    FUZZ_CHECK(line >= 1 && column >= 1);
-    FUZZ_CHECK(column <= NGX_PROM_LINE_MAX + 1);
-    fuzz_reason(reason, 500);
-
-    parse->told++;
 }
 
 
@@ -118,7 +90,7 @@ fuzz_host(const fuzz_parse_t *parse, const ngx_prom_host_t *host)
     ngx_prom_text_t  name, whole;
 
     fuzz_inside(parse, &host->name);
-    fuzz_name(&host->name);
+    fuzz_target_name(host->name.data, host->name.len);
 
     if (host->key.len) {
         fuzz_inside(parse, &host->key);
@@ -146,34 +118,12 @@ fuzz_host(const fuzz_parse_t *parse, const ngx_prom_host_t *host)
 
         if (name.len) {
             fuzz_inside(parse, &name);
-            fuzz_name(&name);
+            fuzz_target_name(name.data, name.len);
             FUZZ_CHECK(memchr(name.data, '/', name.len) == NULL);
         }
     }
 
     FUZZ_CHECK(n == host->ports);
-}
-
-
-static void
-fuzz_name(const ngx_prom_text_t *name)
-{
-    char   copy[NGX_PROM_NAME_MAX + 3];
-
-    FUZZ_CHECK(name->len > 0 && name->len <= NGX_PROM_NAME_MAX);
-
-    /* between slashes, so that every segment looks alike */
-
-    copy[0] = '/';
-    memcpy(&copy[1], name->data, name->len);
-    memcpy(&copy[1 + name->len], "/", 2);
-
-    FUZZ_CHECK(strspn(copy, "/ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                      "abcdefghijklmnopqrstuvwxyz0123456789._~-")
-               == name->len + 2);
-    FUZZ_CHECK(strstr(copy, "//") == NULL);
-    FUZZ_CHECK(strstr(copy, "/./") == NULL);
-    FUZZ_CHECK(strstr(copy, "/../") == NULL);
 }
 
 
@@ -245,9 +195,9 @@ fuzz_merge(fuzz_parse_t *parse)
     ngx_prom_targets_t   pt;
 
     memset(&pt, 0, sizeof(pt));
-    pt.alloc = fuzz_alloc;
-    pt.error = fuzz_error;
-    pt.data = parse;
+    pt.alloc = fuzz_text_alloc;
+    pt.error = fuzz_text_error;
+    pt.data = &parse->text;
 
     FUZZ_CHECK(ngx_prom_hosts_merge(&parse->ph, &pt) == 0);
 
@@ -261,7 +211,7 @@ fuzz_merge(fuzz_parse_t *parse)
 
     for (i = 0; i < pt.count; i++) {
         target = &pt.targets[i];
-        fuzz_name(&target->name);
+        fuzz_target_name(target->name.data, target->name.len);
 
         FUZZ_CHECK(target->tunnel && target->port >= target->tunnel);
         FUZZ_CHECK(target->port - target->tunnel < NGX_PROM_EXPORTERS_MAX);

@@ -14,7 +14,6 @@
 typedef struct {
     ngx_prom_targets_t   pt;
     fuzz_text_t          text;
-    unsigned             told;
     uint32_t             line;        /* of the last mistake */
     uint32_t             column;
 } fuzz_parse_t;
@@ -36,7 +35,6 @@ static void fuzz_error(void *data, uint32_t line, uint32_t column,
 static void fuzz_target(const fuzz_parse_t *parse,
     const ngx_prom_target_t *target);
 static void fuzz_address(const ngx_prom_target_t *target);
-static void fuzz_name(const ngx_prom_text_t *name);
 static void fuzz_labels(const ngx_prom_target_t *target);
 static void fuzz_label(const char *name, const char *value);
 static void fuzz_unique(const fuzz_parse_t *parse);
@@ -60,8 +58,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rc = fuzz_parse(&parse, (const char *) data, size);
 
     FUZZ_CHECK(rc == (parse.pt.errors ? 1 : 0));
-    FUZZ_CHECK(parse.told == (parse.pt.errors < NGX_PROM_ERRORS_MAX
-                              ? parse.pt.errors : NGX_PROM_ERRORS_MAX));
+    FUZZ_CHECK(parse.text.told == (parse.pt.errors < NGX_PROM_ERRORS_MAX
+                                   ? parse.pt.errors : NGX_PROM_ERRORS_MAX));
 
     for (i = 0; i < parse.pt.count; i++) {
         fuzz_target(&parse, &parse.pt.targets[i]);
@@ -109,15 +107,12 @@ fuzz_error(void *data, uint32_t line, uint32_t column, const char *reason)
 {
     fuzz_parse_t  *parse = data;
 
-    FUZZ_CHECK(line >= 1 && column >= 1);
-    FUZZ_CHECK(column <= NGX_PROM_LINE_MAX + 1);
     FUZZ_CHECK(line > parse->line
                || (line == parse->line && column >= parse->column));
-    fuzz_reason(reason, 400);
+    fuzz_text_error(&parse->text, line, column, reason);
 
     parse->line = line;
     parse->column = column;
-    parse->told++;
 }
 
 
@@ -141,7 +136,7 @@ fuzz_target(const fuzz_parse_t *parse, const ngx_prom_target_t *target)
     FUZZ_CHECK(target->labels.data >= target->name.data + target->name.len);
 
     fuzz_address(target);
-    fuzz_name(&target->name);
+    fuzz_target_name(target->name.data, target->name.len);
     fuzz_labels(target);
 }
 
@@ -178,28 +173,6 @@ fuzz_address(const ngx_prom_target_t *target)
             FUZZ_CHECK(strchr("?#\"\\<>", base->data[i]) == NULL);
         }
     }
-}
-
-
-static void
-fuzz_name(const ngx_prom_text_t *name)
-{
-    char   copy[NGX_PROM_NAME_MAX + 3];
-
-    FUZZ_CHECK(name->len > 0 && name->len <= NGX_PROM_NAME_MAX);
-
-    /* between slashes, so that every segment looks alike */
-
-    copy[0] = '/';
-    memcpy(&copy[1], name->data, name->len);
-    memcpy(&copy[1 + name->len], "/", 2);
-
-    FUZZ_CHECK(strspn(copy, "/ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                      "abcdefghijklmnopqrstuvwxyz0123456789._~-")
-               == name->len + 2);
-    FUZZ_CHECK(strstr(copy, "//") == NULL);
-    FUZZ_CHECK(strstr(copy, "/./") == NULL);
-    FUZZ_CHECK(strstr(copy, "/../") == NULL);
 }
 
 
