@@ -30,7 +30,7 @@ for (qw(MP_PROMETHEUS MP_PROMTOOL)) {
 
 my $root = "$FindBin::Bin/..";
 my $rules = "$root/deploy/alerts/monitoring-proxy.yml";
-my $tests = "$root/deploy/alerts/tests.yml";
+my @tests = glob "$root/deploy/alerts/tests*.yml";
 my $prometheus;
 
 END {
@@ -48,7 +48,7 @@ END {
 # alerts
 
 for (['check', 'rules', '--lint=all', '--lint-fatal', $rules],
-    ['test', 'rules', $tests])
+    ['test', 'rules', @tests])
 {
     my $said = `$ENV{MP_PROMTOOL} @$_ 2>&1`;
     is($?, 0, "promtool @$_[0 .. 1]") or diag $said;
@@ -57,7 +57,7 @@ for (['check', 'rules', '--lint=all', '--lint-fatal', $rules],
 my @alerts = Nginx::slurp($rules) =~ /^ +- alert: (\w+)$/mg;
 cmp_ok(scalar @alerts, '>', 0, 'there are alerts');
 
-my $text = Nginx::slurp($tests);
+my $text = join '', map { Nginx::slurp($_) } @tests;
 
 for my $alert (@alerts) {
     like($text, qr/^ +- alertname: $alert\n +eval_time: \w+\n +exp_alerts:/m,
