@@ -1,5 +1,5 @@
 # Monitoring Proxy: nginx with our module in front of targets, sshd for their
-# tunnels, s6 above both. scripts/image builds it, without the client.
+# tunnels, s6 above both. scripts/image builds it.
 
 ARG BASE_IMAGE=debian:trixie-slim
 
@@ -179,6 +179,62 @@ EXPOSE 9369
 USER 65534:65534
 
 ENTRYPOINT ["/usr/bin/monitoring-proxy-client"]
+
+
+# The discovery: docker build --target discovery. It is one static program, and
+# promtool, which checks what is written for Prometheus and needs the C library.
+
+FROM libcurl AS discovery-build
+
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends \
+        libc-ares-dev libyaml-dev promtool \
+    && rm -rf /var/lib/apt/lists/*
+
+COPY common/*.c common/*.h common/
+COPY targets/text.c targets/text.h targets/
+COPY discovery/Makefile discovery/*.c discovery/*.h discovery/
+RUN bin=/out/usr/local/bin doc=/out/usr/share/doc/promtool \
+    && mkdir -p $bin $doc /out/etc/ssl /empty \
+    && make -C discovery CURL=/opt/libcurl STATIC=yes OUT=$bin \
+    && strip --strip-unneeded $bin/* \
+    && cp /usr/bin/promtool $bin/ \
+    && cp /usr/share/doc/promtool/copyright $doc/ \
+    && ldd /usr/bin/promtool | grep -o '/[^ ]*' \
+        | xargs -I LIB cp -L --parents LIB /out/ \
+    && cp -rL /etc/ssl/certs /out/etc/ssl/ \
+    && echo 'hosts: files dns' > /out/etc/nsswitch.conf \
+    && chmod -R u=rwX,go=rX /out
+
+
+FROM scratch AS discovery
+
+COPY --from=discovery-build /out/ /
+
+# a fresh volume there is as writable
+
+COPY --from=discovery-build --chown=65534:65534 /empty /etc/prometheus
+
+ARG VERSION=unknown
+ARG REVISION=
+ARG CREATED=
+ARG SOURCE=
+
+LABEL org.opencontainers.image.title="Monitoring Proxy discovery" \
+    org.opencontainers.image.description="Finds Monitoring Proxies and gives Prometheus the targets that they hold" \
+    org.opencontainers.image.source="$SOURCE" \
+    org.opencontainers.image.licenses="BSD-2-Clause" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION" \
+    org.opencontainers.image.created="$CREATED"
+
+ENV PATH=/usr/local/bin
+
+EXPOSE 9370
+
+USER 65534:65534
+
+ENTRYPOINT ["monitoring-proxy-discovery"]
 
 
 # what is built where no target is named
