@@ -1,6 +1,6 @@
 /*
- * A file that is there is the store's matter, which keeps its mode and owner,
- * and finds a way where it can't be renamed.  One that isn't appears with all
+ * A file that we may write is the store's matter, which keeps its mode and
+ * owner, and finds a way where it can't be renamed.  Another appears with all
  * of its text.
  */
 
@@ -145,9 +145,11 @@ file_open(const char *path, off_t *size)
 int
 file_write(const char *path, str_t text, reason_t why)
 {
-    if (access(path, F_OK) == 0) {
+    if (access(path, W_OK) == 0) {
         return file_replace(path, text, why);
     }
+
+    /* another's, too, in a directory that is ours */
 
     return file_make(path, text, why);
 }
@@ -160,10 +162,6 @@ file_replace(const char *path, str_t text, reason_t why)
     FILE     *told;
     reason_t  text_told;
     store_t  *store;
-
-    if (file_is_writable(path, why) == -1) {
-        return -1;
-    }
 
     memset(text_told, 0, sizeof(text_told));
 
@@ -256,13 +254,20 @@ file_fill(int fd, str_t text)
 }
 
 
-/* beside it, or in place */
+/* beside it, unless it is mounted by itself; or in place */
 
 int
 file_is_writable(const char *path, reason_t why)
 {
-    int       rc;
-    buffer_t  directory;
+    int            rc;
+    buffer_t       directory;
+    struct statx   stx;
+
+    if (statx(AT_FDCWD, path, 0, STATX_TYPE, &stx) == 0
+        && (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+    {
+        return access(path, W_OK) == 0 ? 0 : file_fail(why, path);
+    }
 
     memset(&directory, 0, sizeof(directory));
     file_directory(&directory, path);

@@ -12,7 +12,7 @@ use Time::HiRes qw(stat);
 
 use lib "$FindBin::Bin/lib";
 
-use Container qw(await directory read_file);
+use Container qw(await directory read_file test_image write_file);
 use Discovery qw(group run_discovery write_to);
 use DiscoveryProxy;
 
@@ -169,12 +169,19 @@ sub names {
 }
 
 
-# The base changes
+# The base changes, and it is told to look
+
+sub rebase {
+    my ($text) = @_;
+
+    write_to("$dir/base", $text);
+    $d->signal('HUP');
+}
 
 my $changed = $base =~ s/mine/yours/r;
-write_to("$dir/base", $changed);
 chmod 0640, $conf;
 chown 1234, 1234, $conf if !$>;
+rebase($changed);
 
 ok(has($conf, qr/yours/), 'a base that has changed makes another one');
 is(read_file($conf), $changed . $job, '... with the job');
@@ -184,17 +191,17 @@ is((stat $conf)[4], $> ? $> : 1234, '... and its owner');
 
 my $before = identity($conf);
 
-write_to("$dir/base", "global:\n  a: [\n");
+rebase("global:\n  a: [\n");
 ok(logged($d, qr{err="\Q$dir\E/base:3:1: did not find expected node content"}),
     'one that isn\'t YAML is told of by its place');
 is_metric($d, 'config_in_effect', 0, '... and by a metric');
-write_to("$dir/base", '');
+rebase('');
 ok(logged($d, qr{base:1:1: it is empty}), 'so is an empty one');
 unlink "$dir/base";
 ok(logged($d, qr{\Q$dir\E/base: No such file or directory}), '... and none');
 is_metric($d, 'base_failures_total', 3, 'each is counted once');
 
-write_to("$dir/base", $changed =~ s/job_name/job_nome/r);
+rebase($changed =~ s/job_name/job_nome/r);
 ok(logged($d, qr{isn't right.*\Q$conf\E.*field job_nome not found}),
     'what promtool refuses is told in its words');
 is_metric($d, 'config_check_failures_total', 1, '... and counted');
@@ -204,7 +211,7 @@ is($d->metric('monitoring_proxy_discovery_config_check_failures_total'), 1,
 is_metric($d, 'config_in_effect', 0, 'all the time something is not in effect');
 is(identity($conf), $before, 'whatever the base is, the old one stays');
 
-write_to("$dir/base", "$base# once more\n");
+rebase("$base# once more\n");
 ok(has($conf, qr/once more/), 'until the base is right');
 is_metric($d, 'config_in_effect', 1, '... which is in effect then');
 
@@ -214,7 +221,7 @@ is_metric($d, 'config_in_effect', 1, '... which is in effect then');
 $prometheus->asked;
 $prometheus->says('/-/reload', status => 500,
     body => "failed to reload config: \"x\"\n");
-write_to("$dir/base", "$base# twice more\n");
+rebase("$base# twice more\n");
 
 ok(logged($d, qr{has not reloaded.*status 500: failed to reload config: \\"x}),
     'why a reload fails is told');
@@ -343,7 +350,7 @@ ok(-e "$dir/other/nodes.json", '... which stay');
 # as someone who may not write there
 
 SKIP: {
-    skip 'root alone can become another user', 4 if $>;
+    skip 'root alone can become another user', 6 if $>;
 
     write_to("$dir/other/conf", "a: b\n");
     write_to("$dir/runs", "#!/bin/sh\nexec setpriv --reuid 4321 --regid 4321"
@@ -361,6 +368,102 @@ SKIP: {
         qr{\Q$dir\E/other/lists: Permission denied; let user 4321 in},
         { program => "$dir/runs" }, flags($dir, [$proxy],
         target => "$dir/writable/conf", lists => "$dir/other/lists"));
+
+    my $theirs = "$dir/writable/conf";
+    write_file($theirs, "a: b\n", 0600);
+
+    my $d = Discovery->new({ program => "$dir/runs" },
+        flags($dir, [$proxy], target => $theirs));
+
+    ok(has($theirs, qr/monitoring-proxy/),
+        'another\'s file in a directory of ours is replaced');
+    is(sprintf('%o %d', (stat $theirs)[2] & 07777, (stat $theirs)[4]),
+        '644 4321', '... by one that all can read');
+    $d->stop;
+}
+
+
+# Mounts: the program in a container that has what tests need
+
+write_to("$dir/program", read_file(Discovery::program()));
+chmod 0755, "$dir/program";
+$proxy->lists(group('a'));
+
+sub mounted {
+    my ($way, $options, %flags) = @_;
+
+    my %all = (source => '/base/base', target => '/etc/prometheus/conf',
+        lists => '/lists', promtool => '/usr/bin/promtool', %flags);
+
+    return Container->$way(image => test_image(), options => [ qw(--network
+        host --tmpfs /lists:mode=1777), '-v', "$dir:/base:ro", @$options ],
+        command => [ '/base/program', '--metrics-addr=',
+            flags($dir, [$proxy], %all) ]);
+}
+
+sub becomes {
+    my ($c, $pattern, $promise) = @_;
+
+    ok($c->logged($pattern, 10), $promise) or diag($c->logs);
+}
+
+SKIP: {
+    skip 'no docker', 17 if !grep { -x "$_/docker" } split /:/, $ENV{PATH};
+
+    my $expected = $base . $job =~ s/monitoring-proxy\//\/lists\//r;
+    my $old = "a: b\n" x 100;
+
+    for my $user (0, 4321) {
+        write_to("$dir/base", $base);
+        write_file("$dir/conf", $old, 0666);
+
+        my $inode = (stat "$dir/conf")[1];
+        my $c = mounted('run', [ '--user', $user, '-v',
+            "$dir/conf:/etc/prometheus/conf" ]);
+
+        becomes($c, qr/wrote the configuration/,
+            "user $user: a file that is mounted by itself is written");
+        is(read_file("$dir/conf"), $expected, '... all of it');
+        is((stat "$dir/conf")[1], $inode, '... in place');
+        $c->remove;
+    }
+
+    my $r = mounted('run_to_end', [ '--read-only' ]);
+    is($r->{status}, 1, 'where all is read-only it doesn\'t start');
+    like($r->{out}, qr{/etc/prometheus/conf: Read-only file system; mount it},
+        '... and says so');
+
+    $r = mounted('run_to_end', [ '-v', "$dir/conf:/etc/prometheus/conf:ro" ]);
+    is($r->{status}, 1, 'nor where the file alone is');
+    like($r->{out}, qr{/etc/prometheus/conf: Read-only file system; mount it},
+        '... and says so');
+
+    # a full disk
+
+    my $c = mounted('run', [ '--tmpfs', '/etc/prometheus:size=32k,mode=1777',
+        '--tmpfs', '/full:size=16k,mode=1777' ], lists => '/full');
+
+    becomes($c, qr/wrote the configuration/, 'there is room');
+
+    $proxy->lists(map { group("host-$_") } 1 .. 500);
+    becomes($c, qr{a list isn't written.*err="/full/.*no space left on device},
+        'none for a list is told');
+
+    write_to("$dir/base", $base . '# more' x 10_000);
+    becomes($c, qr{isn't written, the old one.*conf: no space left on device},
+        'nor for the configuration');
+    like($c->exec('cat', '/etc/prometheus/conf')->{out}, qr/\A\Q$base\E/,
+        '... of which the old one stays');
+    is($c->exec('sh', '-c', 'ls -A /etc/prometheus /full | grep -v 127')->{out},
+        "/etc/prometheus:\nconf\n\n/full:\n.monitoring-proxy-discovery\n",
+        '... and nothing lies beside it');
+
+    $proxy->lists(group('b'));
+    write_to("$dir/base", "$base# less");
+    ok(await(10, sub { $c->exec('cat', '/etc/prometheus/conf')->{out}
+        =~ /# less/ }), 'what fits is written again');
+    ok(await(10, sub { $c->exec('sh', '-c', 'cat /full/*')->{out} =~ /"b"/ }),
+        '... so is the list');
 }
 
 done_testing();

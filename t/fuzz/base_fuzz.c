@@ -11,9 +11,8 @@
 
 
 #define FUZZ_KEY     ".scrape_configs\n"
-#define FUZZ_JOB     "{\n.job_name\n.monitoring-proxy\n"                       \
-                     ".file_sd_configs\n[\n{\n.files\n[\n.l/*.json\n]\n}\n]\n" \
-                     "}\n"
+#define FUZZ_JOB     "{\n.job_name\n.monitoring-proxy\n.file_sd_configs\n"   \
+                     "[\n{\n.files\n[\n.l/*.json\n]\n}\n]\n}\n"
 #define FUZZ_LIST    "[\n" FUZZ_JOB "]\n"
 
 
