@@ -265,8 +265,8 @@ slice_endpoint(slice_t *slice, const json_t *endpoint, int port)
 
 
 /*
- * One that ends may still serve.  A Service that publishes what isn't ready has
- * all addresses as ready, whether or not they serve: such a proxy may hold
+ * One that ends may still serve.  A Service that publishes all addresses has
+ * them as ready, whether or not they serve: such a proxy may hold
  * tunnels, and is asked.
  */
 
