@@ -64,7 +64,7 @@ static const flag_t  options_known[] = {
 
     { "apiserver", "URL",
       "Kubernetes' API; that which a pod is told of if it isn't given",
-      flag_set_text, offsetof(options_t, apiserver), "" },
+      options_set_apiserver, offsetof(options_t, apiserver), "" },
 
     { "token-file", "FILE",
       "token for Kubernetes' API; read again on change",

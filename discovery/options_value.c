@@ -42,6 +42,17 @@ options_set_url(void *data, const flag_t *flag, const char *value,
 }
 
 
+/* empty: it isn't given */
+
+int
+options_set_apiserver(void *data, const flag_t *flag, const char *value,
+    reason_t why)
+{
+    return value[0] ? options_set_url(data, flag, value, why)
+                    : flag_set_text(data, flag, value, why);
+}
+
+
 /* a name is that of a port of a Service, as Kubernetes has them */
 
 int

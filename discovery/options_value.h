@@ -14,6 +14,8 @@
 
 int options_set_url(void *data, const flag_t *flag, const char *value,
     reason_t why);
+int options_set_apiserver(void *data, const flag_t *flag, const char *value,
+    reason_t why);
 int options_set_port(void *data, const flag_t *flag, const char *value,
     reason_t why);
 int options_set_namespace(void *data, const flag_t *flag, const char *value,
