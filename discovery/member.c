@@ -16,15 +16,21 @@
 #define MEMBER_SAID  120          /* bytes of an error's text */
 
 
-static void member_targets(void *data, long status, str_t body, reason_t why);
-static void member_clients(void *data, long status, str_t body, reason_t why);
-static void member_said(member_t *m, int pushprox, long status, str_t body,
-    reason_t why);
-static void member_read(member_t *m, int pushprox, str_t body);
+static int member_ask_for(member_t *m, ask_t *ask, member_page_e page);
+static void member_told(void *data, long status, str_t body, reason_t why);
+static member_page_e member_instead(const member_t *m, long status);
+static void member_read(member_t *m, str_t body);
 static void member_status(member_t *m, long status, str_t body);
 static void member_failed(member_t *m, const char *why);
 static void member_answered(member_t *m);
 static void member_expired(void *data);
+
+
+/* an older proxy refuses the first, and a PushProx proxy has the last only */
+
+static const char *const  member_pages[] = {
+    "/targets?connected", "/targets", "/clients"
+};
 
 
 member_t *
@@ -56,58 +62,48 @@ member_open(const place_t *place, const member_conf_t *conf)
 int
 member_ask(member_t *m, ask_t *ask)
 {
-    if (ask_start(ask, m->address, "/targets?connected", member_targets, m)
-        == -1)
-    {
+    if (member_ask_for(m, ask, MEMBER_CONNECTED) == -1) {
         return -1;
     }
 
-    m->ask = ask;
     m->asks++;
 
     return 0;
 }
 
 
-static void
-member_targets(void *data, long status, str_t body, reason_t why)
+static int
+member_ask_for(member_t *m, ask_t *ask, member_page_e page)
 {
-    ask_t     *ask;
-    member_t  *m = data;
+    if (ask_start(ask, m->address, member_pages[page], member_told, m) == -1) {
+        return -1;
+    }
+
+    m->ask = ask;
+    m->page = page;
+
+    return 0;
+}
+
+
+static void
+member_told(void *data, long status, str_t body, reason_t why)
+{
+    ask_t          *ask;
+    member_t       *m = data;
+    member_page_e   page;
 
     ask = m->ask;
     m->ask = NULL;
 
-    if (status == 404 && m->conf->clients
-        && ask_start(ask, m->address, "/clients", member_clients, m) == 0)
-    {
-        m->ask = ask;
+    page = member_instead(m, status);
+
+    if (page != m->page && member_ask_for(m, ask, page) == 0) {
         return;
     }
 
-    member_said(m, 0, status, body, why);
-}
-
-
-static void
-member_clients(void *data, long status, str_t body, reason_t why)
-{
-    member_t  *m = data;
-
-    m->ask = NULL;
-
-    member_said(m, 1, status, body, why);
-}
-
-
-static void
-member_said(member_t *m, int pushprox, long status, str_t body, reason_t why)
-{
     if (status == 200) {
-        member_read(m, pushprox, body);
-
-    } else if (status == 404 && pushprox) {
-        member_failed(m, "status 404 for /targets, and for /clients");
+        member_read(m, body);
 
     } else if (status) {
         member_status(m, status, body);
@@ -121,8 +117,23 @@ member_said(member_t *m, int pushprox, long status, str_t body, reason_t why)
 }
 
 
+static member_page_e
+member_instead(const member_t *m, long status)
+{
+    if (m->page == MEMBER_CONNECTED && status == 400) {
+        return MEMBER_TARGETS;
+    }
+
+    if (m->page == MEMBER_CONNECTED && status == 404 && m->conf->clients) {
+        return MEMBER_CLIENTS;
+    }
+
+    return m->page;
+}
+
+
 static void
-member_read(member_t *m, int pushprox, str_t body)
+member_read(member_t *m, str_t body)
 {
     int        rc;
     list_t     list;
@@ -132,8 +143,9 @@ member_read(member_t *m, int pushprox, str_t body)
     reader.address = m->address;
     reader.replica = m->conf->once ? NULL : m->name;
 
-    rc = pushprox ? reader_clients(&reader, body, &list, why)
-                  : reader_targets(&reader, body, &list, why);
+    rc = m->page == MEMBER_CLIENTS
+         ? reader_clients(&reader, body, &list, why)
+         : reader_targets(&reader, body, &list, why);
 
     if (rc == -1) {
         member_failed(m, why);
@@ -142,7 +154,7 @@ member_read(member_t *m, int pushprox, str_t body)
 
     list_free(&m->list);
     m->list = list;
-    m->pushprox = pushprox;
+    m->pushprox = m->page == MEMBER_CLIENTS;
 
     member_answered(m);
 }
@@ -162,8 +174,8 @@ member_status(member_t *m, long status, str_t body)
         }
     }
 
-    (void) reason(why, "status %ld%s%.*s", status, len ? ": " : "",
-                  (int) len, len ? body.start : "");
+    (void) reason(why, "%s: status %ld%s%.*s", member_pages[m->page],
+                  status, len ? ": " : "", (int) len, len ? body.start : "");
 
     member_failed(m, why);
 }

@@ -18,6 +18,13 @@
 typedef struct member_s  member_t;
 
 
+typedef enum {
+    MEMBER_CONNECTED = 0,
+    MEMBER_TARGETS,
+    MEMBER_CLIENTS
+} member_page_e;
+
+
 /* what is the same for all of them */
 
 typedef struct {
@@ -46,6 +53,7 @@ struct member_s {
     uint64_t               failures;
 
     ask_t                 *ask;       /* that is under way */
+    member_page_e          page;      /* that it is for, or was */
     int                    waiting;   /* for one, as does */
     member_t              *next;
 };

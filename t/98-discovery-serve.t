@@ -7,6 +7,7 @@ use warnings;
 use strict;
 
 use FindBin;
+use IO::Socket qw(SOL_SOCKET SO_RCVBUF);
 use Test::More;
 
 use lib "$FindBin::Bin/lib";
@@ -14,11 +15,11 @@ use lib "$FindBin::Bin/lib";
 use Container qw(await);
 use Discovery qw(group);
 use DiscoveryProxy;
+use Http qw(connection read_response request send_request);
 
-my @proxy = sort { $a->address cmp $b->address }
+my ($first, $second) = sort { $a->address cmp $b->address }
     map { DiscoveryProxy->new } 1 .. 2;
-my ($first, $second) = @proxy;
-my ($at, $also) = map { $_->address } @proxy;
+my ($at, $also) = map { $_->address } $first, $second;
 
 
 # A discovery of both, that serves one list.
@@ -42,12 +43,43 @@ sub lists {
 }
 
 
+# Before all is known
+
+$first->lists(group('a'));
+$second->says('/targets', wait => 2, body => '[]');
+
+my $d = serving();
+await(10, sub { $first->asked && $d->page('/metrics') });
+
+is($d->page('/targets')->{status}, 503,
+    'there is no list as long as a proxy wasn\'t asked');
+is($d->page('/-/ready')->{status}, 503, 'and it isn\'t ready');
+is($d->page('/-/healthy')->{status}, 200, 'though healthy');
+ok($d->ready, 'until all were');
+is($d->listed, "a\@$at", 'then there is the list');
+$d->stop;
+
+$_->says('/targets', status => 500, body => "no list\n") for $first, $second;
+$d = serving();
+await(10, sub { $first->asked && $second->asked });
+ok(await(10, sub { $d->page('/targets')->{body} =~ /^none of the proxies/ }),
+    'nor is there one while no proxy has ever answered');
+is($d->page('/-/ready')->{status}, 503, 'and it isn\'t ready');
+
+$first->lists(group('a'));
+ok($d->ready, 'until one has');
+is($d->listed, "a\@$at", 'which is listed without the other');
+like($d->log, qr/has failed to list.*proxy=\Q$also\E.*err=".*status 500: no list"/,
+    'of which the log says why');
+is($d->stop, 0, 'it ends in order');
+
+
 # Merged
 
 $first->lists(group('a', team => 'x y'), group('c'));
 $second->lists(group('b'));
 
-my $d = serving();
+$d = serving();
 
 is(lists($d, "a\@$at b\@$also c\@$at"), "a\@$at b\@$also c\@$at",
     'each target is listed at the proxy that lists it, by its name');
@@ -62,6 +94,122 @@ is_deeply($d->targets->[0]{labels}, { instance => 'a', team => 'x y',
 $first->lists(group('a'));
 is(lists($d, "a\@$at b\@$also"), "a\@$at b\@$also",
     'one that is no longer listed is gone after an interval');
+
+$_->lists(group('a'), group('b')) for $first, $second;
+is(lists($d, "a\@$at a\@$also b\@$at b\@$also"),
+    "a\@$at a\@$also b\@$at b\@$also", 'what several list is listed at each');
+
+$first->lists(group('a', connected => 'yes'), group('b', connected => 'no'));
+$second->lists(group('a', connected => 'no'), group('b', connected => 'no'));
+ok(await(10, sub { $d->listed =~ /^a\@\Q$at\E b\@\S+$/ }),
+    'but not where it isn\'t connected, unless it is nowhere')
+    or diag $d->listed;
+
+
+# Pages
+
+is($d->page('/none')->{status}, 404, 'another page isn\'t there');
+is($d->page('/targets?connected')->{status}, 200, 'arguments change nothing');
+is(request($d->port, path => '/targets', method => 'POST')->{status}, 405,
+    'a list can\'t be posted');
+
+my $head = request($d->port, path => '/targets', method => 'HEAD');
+is($head->{headers}{'content-length'},
+    $d->page('/targets')->{headers}{'content-length'},
+    'HEAD says how long the list is');
+
+$page = $d->page('/metrics')->{body};
+SKIP: {
+    skip 'no promtool', 1 if !$ENV{MP_PROMTOOL};
+
+    open my $pipe, '|-', "$ENV{MP_PROMTOOL} check metrics >/dev/null 2>&1"
+        or die "promtool: $!\n";
+    print $pipe $page;
+    close $pipe;
+    is($? >> 8 & ~3, 0, 'promtool reads the metrics');
+}
+
+my $metric = 'monitoring_proxy_discovery';
+is($d->metric("${metric}_proxies"), 2, 'metrics: the proxies');
+is($d->metric("${metric}_targets"), 2, 'the targets that are listed');
+is($d->metric("${metric}_proxy_targets{proxy=\"$at\"}"), 2,
+    'those of each proxy');
+is($d->metric("${metric}_proxy_up{proxy=\"$at\"}"), 1, 'whether it is up');
+cmp_ok($d->metric("${metric}_proxy_last_success_timestamp_seconds"
+    . "{proxy=\"$at\"}"), '>', time - 60, 'and since when');
+cmp_ok($d->metric("${metric}_asks_total{proxy=\"$at\"}"), '>', 1,
+    'how often it was asked');
+is($d->metric("${metric}_ask_failures_total{proxy=\"$at\"}"), 0,
+    'and didn\'t answer');
+is($d->stop, 0, 'it ends in order');
+
+
+# --dedupe
+
+$_->lists(group('a', connected => 'yes'), group('b')) for $first, $second;
+$d = serving('--dedupe');
+
+ok($d->ready, '--dedupe: it is ready');
+like($d->listed, qr/^a\@\S+ b\@\S+$/, 'a target is listed once');
+is($d->targets->[0]{labels}{replica}, undef, 'and not by a replica');
+
+my ($where) = $d->listed =~ /^a\@(\S+)/;
+my ($there, $other) = $where eq $at ? ($first, $second) : ($second, $first);
+$there->lists(group('a', connected => 'no'), group('b'));
+like(lists($d, 'a@' . $other->address . ' '
+    . $d->listed =~ s/^\S+ //r), qr/^a\@\Q${\ $other->address}\E /,
+    'one that has connected elsewhere is listed there');
+
+$there->lists(group('a', connected => 'yes'), group('b'));
+my $asked = $d->metric("${metric}_asks_total{proxy=\"$at\"}");
+await(10, sub {
+    $d->metric("${metric}_asks_total{proxy=\"$at\"}") >= $asked + 2;
+});
+like($d->listed, qr/^a\@\Q${\ $other->address}\E /,
+    'and stays there, though it could be at both');
+is($d->stop, 0, 'it ends in order');
+
+
+# SIGHUP
+
+$first->lists(group('a'));
+$second->lists();
+$d = Discovery->new("--static=$at,$also", '--sd-listen');
+ok($d->ready, 'with an interval of a minute');
+$second->lists(group('b'));
+$d->signal('HUP');
+is(lists($d, "a\@$at b\@$also"), "a\@$at b\@$also", 'SIGHUP asks at once');
+$d->stop;
+
+
+# Many targets
+
+my $n = 20_000;
+$first->says('/targets', body => '[' . join(',', map { "{\"targets\":[\"p\"],"
+    . "\"labels\":{\"instance\":\"host-$_\",\"__metrics_path__\":\"/host-$_\","
+    . '"team":"' . 'x' x 100 . '"}}' } 1 .. $n) . ']');
+$second->lists(group('z'));
+$d = Discovery->new("--static=$at,$also", '--sd-listen');
+ok($d->ready(60), "$n targets are listed");
+
+# one reads slowly, and what it is in the middle of changes
+
+my $slow = connection($d->port);
+setsockopt $slow, SOL_SOCKET, SO_RCVBUF, 65536;
+send_request($slow, path => '/targets');
+sysread $slow, my $start, 1000;
+
+$second->lists(group('zz'));
+$d->signal('HUP');
+ok(await(30, sub { $d->page('/targets')->{body} =~ /"zz"/ }),
+    'one who reads slowly keeps nobody else from the list');
+
+local $/;
+my $text = $start . <$slow>;
+my ($length) = $text =~ /^content-length: (\d+)/im;
+my $body = $text =~ s/\A.*?\r\n\r\n//sr;
+is(length $body, $length, 'and gets the whole one');
+like($body, qr/"instance":"z",.*\n\]\n\z/, 'as it was then');
 
 is($d->stop, 0, 'it ends in order');
 

@@ -8,10 +8,10 @@ use strict;
 
 use File::Temp;
 use JSON::PP;
+use Storable qw(nstore retrieve);
 use Time::HiRes qw(sleep);
 
 use Backend;
-use Program qw(write_to);
 
 
 sub new {
@@ -49,16 +49,19 @@ sub lists {
 sub says {
     my ($self, $path, %answer) = @_;
 
-    write_to($self->file($path), JSON::PP->new->latin1->encode(\%answer));
+    my $file = file($self->{dir}, $path);
+
+    nstore(\%answer, "$file.new");
+    rename "$file.new", $file or die "$file: $!\n";
 
     return $self;
 }
 
 
 sub file {
-    my ($self, $path) = @_;
+    my ($dir, $path) = @_;
 
-    return "$self->{dir}/" . unpack 'H*', $path;
+    return "$dir/" . unpack 'H*', $path;
 }
 
 
@@ -66,13 +69,9 @@ sub answer {
     my ($dir, $s, $request) = @_;
 
     my ($path) = $request =~ m{^\w+ ([^ ?]+)};
-    my $file = "$dir/" . unpack 'H*', $path;
-    my %o = (status => 404, body => "nothing at $path\n");
-
-    if (open my $fh, '<:raw', $file) {
-        local $/;
-        %o = (status => 200, %{ JSON::PP->new->latin1->decode(<$fh>) });
-    }
+    my $told = eval { retrieve(file($dir, $path)) };
+    my %o = $told ? (status => 200, %$told)
+        : (status => 404, body => "nothing at $path\n");
 
     sleep $o{wait} if $o{wait};
 
