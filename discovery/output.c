@@ -344,28 +344,31 @@ output_checked(const char *failed, int said)
 }
 
 
-/* what it says of its input is about what is made of the base */
-
 static void
 output_refuse(const char *failed, int said)
 {
     buffer_t  line;
 
-    memset(&line, 0, sizeof(line));
-
     output_check_failures++;
+
+    if (!said) {
+        log_line(LOG_ERROR, "the configuration can't be checked, the old one"
+                 " stays", "promtool", output_promtool.start, "err", failed,
+                 NULL);
+        return;
+    }
+
+    memset(&line, 0, sizeof(line));
     output_line(&line, failed);
 
     log_line(LOG_ERROR, "the configuration that is made of the base isn't"
-             " right, the old one stays", "file", output_options->source,
+             " right, the old one stays", "base", output_options->source,
              "err", line.failed ? failed : line.start, NULL);
 
     buffer_free(&line);
 
-    if (said) {
-        buffer_clear(&output_refused);
-        buffer_add(&output_refused, output_wanted.start, output_wanted.len);
-    }
+    buffer_clear(&output_refused);
+    buffer_add(&output_refused, output_wanted.start, output_wanted.len);
 }
 
 
@@ -398,7 +401,7 @@ output_write(void)
 }
 
 
-/* one line of it, and the file as its user knows it */
+/* as one line, with the file as its user knows it */
 
 static void
 output_line(buffer_t *line, const char *text)

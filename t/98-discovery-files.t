@@ -216,6 +216,23 @@ ok(has($conf, qr/once more/), 'until the base is right');
 is_metric($d, 'config_in_effect', 1, '... which is in effect then');
 
 
+# A check that fails
+
+my $told = "$dir/promtool";
+write_to($told, "#!/bin/sh\n[ -e $dir/works ] || kill -9 \$\$\n"
+    . "exec $promtool \"\$@\"\n");
+chmod 0755, $told;
+
+$d->stop;
+$d = Discovery->new(flags($dir, [$proxy, $also], promtool => $told));
+rebase("$base# checked\n") if $d->ready;
+
+ok(logged($d, qr/can't be checked.*it was ended by signal 9/),
+    'a check that isn\'t finished is told');
+write_to("$dir/works", '');
+ok(has($conf, qr/checked/), '... and done again');
+
+
 # Reloads that fail
 
 $prometheus->asked;
