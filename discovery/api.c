@@ -223,7 +223,9 @@ api_head(char *data, size_t size, size_t n, void *to)
     (void) curl_easy_getinfo(api->transfer.easy, CURLINFO_RESPONSE_CODE,
                              &status);
 
-    if (status < 200) {
+    /* trailers, behind a body, end with one, too */
+
+    if (status < 200 || api->answered) {
         return n;
     }
 

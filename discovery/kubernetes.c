@@ -24,6 +24,7 @@
 #define KUBERNETES_WATCH    240          /* s, and up to twice as much */
 #define KUBERNETES_OVER     30           /* s that a server may take to end */
 #define KUBERNETES_SHORT    1000         /* ms: a watch that failed, as such */
+#define KUBERNETES_GATHER   100          /* ms: events that are told at once */
 #define KUBERNETES_WAIT     1000         /* ms, before the first try again */
 #define KUBERNETES_WAIT_MAX 30000        /* ms */
 
@@ -66,7 +67,7 @@ typedef struct {
 
     places_t            told;
     int                 known;       /* they were told once */
-    loop_work_t         work;
+    loop_timer_t        gather;
 
     loop_timer_t        timer;
     int64_t             started;
@@ -96,7 +97,8 @@ static void kubernetes_again(failure_e failure, const char *err);
 static void kubernetes_failed(failure_e failure, const char *err);
 static void kubernetes_relist(void);
 static void kubernetes_wait(void);
-static void kubernetes_changed(void *data);
+static void kubernetes_changed(void);
+static void kubernetes_tell(void *data);
 static void kubernetes_tell_skipped(void);
 static void kubernetes_tell_none(void);
 
@@ -128,7 +130,7 @@ kubernetes_open(const options_t *options, places_pt found, reason_t why)
     k.found = found;
     k.wait = KUBERNETES_WAIT;
 
-    k.work.handler = kubernetes_changed;
+    k.gather.handler = kubernetes_tell;
     k.timer.handler = kubernetes_start;
 
     k.api.began = kubernetes_began;
@@ -153,7 +155,7 @@ void
 kubernetes_close(void)
 {
     loop_unset(&k.timer);
-    loop_never(&k.work);
+    loop_unset(&k.gather);
 
     api_close(&k.api);
     pod_close(&k.pod);
@@ -290,7 +292,7 @@ kubernetes_line(void *data, str_t line)
     k.wait = KUBERNETES_WAIT;
 
     if (event.changed) {
-        loop_later(&k.work);
+        kubernetes_changed();
     }
 
     return 0;
@@ -387,7 +389,7 @@ kubernetes_listed(void)
 
     if (k.at.next.len == 0) {
         slices_replace(&k.slices, &k.listed);
-        loop_later(&k.work);
+        kubernetes_changed();
     }
 
     kubernetes_start(NULL);
@@ -550,10 +552,19 @@ kubernetes_wait(void)
 }
 
 
-/* what several events have changed is told at once */
+/* a rollout, or many pods that start, make many events */
 
 static void
-kubernetes_changed(void *data)
+kubernetes_changed(void)
+{
+    if (k.gather.prev == NULL) {
+        loop_set(&k.gather, KUBERNETES_GATHER);
+    }
+}
+
+
+static void
+kubernetes_tell(void *data)
 {
     places_t  places, told;
 
