@@ -114,10 +114,10 @@ sub slurp {
 }
 
 
-# The server alone; the rest of the cluster is what etcd keeps.
+# The server alone, with more flags; the rest of the cluster is what etcd keeps.
 
 sub begin {
-    my ($self) = @_;
+    my ($self, @flags) = @_;
 
     my $dir = $self->{dir};
 
@@ -135,7 +135,7 @@ sub begin {
         '--service-account-issuer', 'https://kubernetes.default.svc',
         '--service-account-key-file', "$dir/accounts.key",
         '--service-account-signing-key-file', "$dir/accounts.key",
-        '--service-cluster-ip-range', '10.0.0.0/24');
+        '--service-cluster-ip-range', '10.0.0.0/24', @flags);
 }
 
 
