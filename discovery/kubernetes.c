@@ -21,7 +21,7 @@
 
 #define KUBERNETES_PAGE     500          /* slices */
 #define KUBERNETES_LIST     60000        /* ms, for a page */
-#define KUBERNETES_WATCH    240          /* s, and up to twice as much */
+#define KUBERNETES_WATCH    120          /* s, and up to twice as much */
 #define KUBERNETES_OVER     30           /* s that a server may take to end */
 #define KUBERNETES_SHORT    1000         /* ms: a watch that failed, as such */
 #define KUBERNETES_GATHER   100          /* ms: events that are told at once */

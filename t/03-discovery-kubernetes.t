@@ -178,6 +178,20 @@ cmp_ok($m->{'failures_total{reason="forbidden"}'}, '>=', 1,
     '... and was refused before');
 
 
+# a role by half
+
+$cluster->service_account('mon', 'lister');
+$cluster->allow('mon', 'lister', 'list');
+write_to("$dir/lister", $cluster->token('mon', 'lister'));
+
+my $half = start(@access, token => "$dir/lister");
+
+is(places($half, 'proxy-0=10.1.0.10:8080 proxy-1=10.1.0.11:8080'),
+    'proxy-0=10.1.0.10:8080 proxy-1=10.1.0.11:8080',
+    'who may list, and not watch, is told what there is');
+ok(says($half, qr/cannot watch resource/), '... and what is missing');
+
+
 # changes
 
 my $start = time;
@@ -193,6 +207,10 @@ $cluster->replace(slice('proxy-a', 'proxy-0=10.1.0.20'));
 is(places($it, 'proxy-0=10.1.0.20:8080 proxy-2=10.1.0.12:8080'),
     'proxy-0=10.1.0.20:8080 proxy-2=10.1.0.12:8080',
     'one that is changed has what is new, and no longer the old');
+is(places($half, 'proxy-0=10.1.0.20:8080 proxy-2=10.1.0.12:8080'),
+    'proxy-0=10.1.0.20:8080 proxy-2=10.1.0.12:8080',
+    '... which who may not watch is told of by another list');
+is($half->stop, 0, '... and it ends in order');
 
 $cluster->remove(slice('proxy-b'));
 is(places($it, 'proxy-0=10.1.0.20:8080'), 'proxy-0=10.1.0.20:8080',
@@ -406,6 +424,17 @@ my @cases = (
         list(7), { status => 429, json => { message => 'slow down' } } ],
     [ 'a line without an end', 'invalid', qr/more than 4194304 bytes/,
         list(7), { size => 5 * 1024 * 1024 } ]);
+
+my ($paged, $pages) = answered({ json => { kind => 'EndpointSliceList',
+    items => [ slice('b', 'p-1=10.1.0.2') ],
+    metadata => { resourceVersion => '7', continue => 'a/b=&c' } } },
+    list(7, $good));
+
+is(places($pages, 'p-0=10.1.0.1:8080 p-1=10.1.0.2:8080'),
+    'p-0=10.1.0.1:8080 p-1=10.1.0.2:8080', 'a list may have pages');
+is(($paged->requests($path))[1]{params}{continue}[0], 'a/b=&c',
+    '... each of which is asked for by what stands in the one before');
+is($pages->stop, 0, '... and it ends in order');
 
 my @running = map {
     my (undef, undef, undef, @answers) = @$_;
