@@ -12,7 +12,7 @@ use Test::More;
 
 use lib "$FindBin::Bin/lib";
 
-use Container qw(read_file);
+use Container qw(command directory read_file write_file);
 use Helm qw(chart documents lint refused render);
 
 plan skip_all => 'no helm' unless Helm::there();
@@ -498,5 +498,21 @@ is($in_pod{base}{command}[1], $given{source},
 is((grep { $_->{name} eq 'base' } @{ $in_pod{discovery}{volumeMounts} })[0]
     {mountPath} . '/' . (keys %{ $object{ConfigMap}{data} })[0],
     $given{source}, 'which is in the ConfigMap');
+
+my ($base) = values %{ $object{ConfigMap}{data} };
+my $file = write_file(directory() . '/base.yaml', $base);
+my $checked = command('promtool', 'check', 'config', '--syntax-only', $file);
+
+is($checked->{status}, 0, 'and which Prometheus takes')
+    or diag $checked->{out};
+
+# it and the page have names of a release that is called as the chart is
+
+my ($replicas) = $base =~ /^ *- names: \[(\S+)\]$/m;
+
+ok(command(Helm::program(), 'template', 'monitoring-proxy', chart(),
+    '--kube-version', '1.32.0', '--set', 'hostKeysSecret=k')->{out}
+    =~ /^kind: Service\nmetadata:\n  name: \Q$replicas\E$/m,
+    'and it finds the replicas of a release called monitoring-proxy');
 
 done_testing();

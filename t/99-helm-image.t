@@ -131,7 +131,8 @@ $pod->update(configMap => "$name-hosts",
 ok(await(10, sub { $pod->tunnel(20001, $port, '-i', key('ed25519', 'web')) }),
     'a host that is added to the ConfigMap connects')
     or diag $pod->logs;
-is($pod->scrape('/web-1/metrics')->{body}, "scraped 1\n",
+ok(await(10, sub {
+    $pod->scrape('/web-1/metrics')->{body} eq "scraped 1\n" }),
     'and is scraped through its tunnel');
 
 $pod->update(configMap => "$name-targets", targets =>
