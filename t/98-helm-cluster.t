@@ -14,7 +14,7 @@ use Test::More;
 use lib "$FindBin::Bin/lib";
 
 use Cluster;
-use Container qw(await command read_file);
+use Container qw(await command read_file write_file);
 use Helm qw(chart documents render rendered);
 
 my $crds = '/usr/share/monitoring-proxy-crds';
@@ -228,6 +228,21 @@ like($r->{out}, qr/^WARNING: anyone who reaches port 8080 may poll/m,
 is(get($path)->{object}{spec}{replicas}, 3, 'the values are in effect');
 is(get('/apis/monitoring.coreos.com/v1alpha1/namespaces/monitoring/'
     . "scrapeconfigs/$name")->{status}, 200, 'the operator has its objects');
+
+# hosts are no reason to restart a pod
+
+my $before = get($path)->{object}{metadata}{generation};
+my $hosts = $cluster->dir . '/hosts';
+my $map = "/api/v1/namespaces/monitoring/configmaps/$name-hosts";
+
+write_file($hosts, "web-1 - port=20001 team=\"data, base\"\n");
+$r = helm('upgrade', 'proxy', chart(), '--reuse-values', '--set-file',
+    "hosts.text=$hosts");
+is($r->{status}, 0, 'helm takes a file of hosts') or diag $r->{out};
+is(get($map)->{object}{data}{hosts}, read_file($hosts),
+    'which is in the ConfigMap');
+is(get($path)->{object}{metadata}{generation}, $before,
+    'and replaces no pod');
 
 $r = helm('uninstall', 'proxy');
 is($r->{status}, 0, 'helm removes it') or diag $r->{out};
