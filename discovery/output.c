@@ -363,6 +363,7 @@ output_refuse(const char *failed, int said)
 
     log_line(LOG_ERROR, "the configuration that is made of the base isn't"
              " right, the old one stays", "base", output_options->source,
+             "promtool", output_promtool.start,
              "err", line.failed ? failed : line.start, NULL);
 
     buffer_free(&line);

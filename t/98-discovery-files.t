@@ -189,6 +189,11 @@ is_metric($d, 'reloads_total', 2, '... of which Prometheus is told');
 is((stat $conf)[2] & 07777, 0640, '... with the mode that the file had');
 is((stat $conf)[4], $> ? $> : 1234, '... and its owner');
 
+write_file($conf, "a: b\n");
+$d->signal('HUP');
+ok(has($conf, qr/\A\Q$changed$job\E\z/),
+    'what someone else has written there is replaced');
+
 my $before = identity($conf);
 
 rebase("global:\n  a: [\n");
