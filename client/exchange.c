@@ -35,7 +35,7 @@ static loop_handler_pt   exchange_notify;
 
 
 exchange_t *
-exchange_open(poller_t *p)
+exchange_open(poller_t *p, lane_t *lane)
 {
     exchange_t  *ex;
 
@@ -54,6 +54,7 @@ exchange_open(poller_t *p)
     }
 
     ex->poller = p;
+    ex->lane = lane;
 
     ex->started = 0;
     ex->whole = 0;
@@ -228,10 +229,22 @@ exchange_fail(exchange_t *ex, const char *why)
 void
 exchange_end(exchange_t *ex)
 {
+    lane_t    *lane;
     poller_t  *p;
+
+    lane = ex->lane;
+
+    if (ex->push.running) {
+
+        /* the lane's next connection may lead to any replica */
+
+        lane->known = 0;
+    }
 
     transfer_stop(&ex->scrape);
     transfer_stop(&ex->push);
+    (void) transfer_set_pool(&ex->push, NULL);
+
     loop_never(&ex->work);
 
     curl_slist_free_all(ex->asked);
@@ -243,7 +256,7 @@ exchange_end(exchange_t *ex)
     p = ex->poller;
 
     exchange_close(ex);
-    poll_scraped(p);
+    poll_scraped(p, lane);
 
     if (exchange_nrunning == 0) {
         exchange_trim();

@@ -17,6 +17,7 @@ typedef struct exchange_s  exchange_t;
 struct exchange_s {
     exchange_t           *next;        /* that lies around, too */
     poller_t             *poller;
+    lane_t               *lane;
 
     /* the scrape, as it was handed to us; request lies in text */
 
@@ -56,7 +57,7 @@ struct exchange_s {
 
 /* one that lies around, or a new one; NULL: out of memory */
 
-exchange_t *exchange_open(poller_t *p);
+exchange_t *exchange_open(poller_t *p, lane_t *lane);
 
 /* takes the text, and leaves another; -1 with the reason if it's no scrape */
 

@@ -22,6 +22,7 @@
 
 
 static int poll_set(poller_t *p);
+static int poll_lane(poller_t *p);
 static int poll_header(poller_t *p);
 static void poll_start(void *data);
 static size_t poll_read(char *data, size_t size, size_t n, void *poller);
@@ -29,8 +30,11 @@ static void poll_done(void *data, CURLcode rc);
 static void poll_empty(poller_t *p);
 static void poll_got(poller_t *p);
 static int poll_is_late(poller_t *p, CURLcode rc);
+static void poll_help(poller_t *p, int msec);
+static void poll_misled(poller_t *p);
 static void poll_refused(poller_t *p, long status);
 static void poll_failed(poller_t *p, const char *why);
+static void poll_drop(poller_t *p);
 
 
 int
@@ -89,6 +93,15 @@ poll_set(poller_t *p)
 
 
 static int
+poll_lane(poller_t *p)
+{
+    p->lane = lane_take(&p->lanes);
+
+    return p->lane ? transfer_set_pool(&p->transfer, p->lane->pool) : -1;
+}
+
+
+static int
 poll_header(poller_t *p)
 {
     int         rc;
@@ -143,12 +156,6 @@ poll_header(poller_t *p)
         }
     }
 
-    if (curl_easy_setopt(p->transfer.easy, CURLOPT_HTTPHEADER, p->headers)
-        != CURLE_OK)
-    {
-        goto done;
-    }
-
     rc = 0;
 
 done:
@@ -162,11 +169,14 @@ done:
 static void
 poll_start(void *data)
 {
-    poller_t  *p = data;
+    poller_t           *p = data;
+    struct curl_slist  *headers;
 
     if (p->stopped || p->transfer.running) {
         return;
     }
+
+    loop_unset(&p->timer);
 
     p->full = p->scrapes >= POLL_SCRAPES;
 
@@ -177,11 +187,17 @@ poll_start(void *data)
     buffer_clear(&p->answer);
 
     p->started = loop_now();
+    p->bound = help_is_bound(&p->help, p->scrapes);
 
-    if (poll_header(p) == -1
-        || curl_easy_setopt(p->transfer.easy, CURLOPT_FRESH_CONNECT,
-                            (long) p->failing)
-           != CURLE_OK
+    if (poll_lane(p) == -1 || poll_header(p) == -1) {
+        poll_failed(p, "out of memory");
+        return;
+    }
+
+    headers = p->bound ? help_headers(&p->help, p->headers) : p->headers;
+
+    if (curl_easy_setopt(p->transfer.easy, CURLOPT_HTTPHEADER, headers)
+        != CURLE_OK
         || transfer_start(&p->transfer) == -1)
     {
         poll_failed(p, "out of memory");
@@ -216,11 +232,14 @@ poll_done(void *data, CURLcode rc)
     poller_t  *p = data;
     reason_t   why;
 
+    (void) transfer_set_pool(&p->transfer, NULL);
+
     if (poll_is_late(p, rc)) {
 
         /* by another connection, as this one may lead nowhere by now */
 
         p->failing = 1;
+        poll_drop(p);
         poll_start(p);
         return;
     }
@@ -242,6 +261,10 @@ poll_done(void *data, CURLcode rc)
     (void) curl_easy_getinfo(p->transfer.easy, CURLINFO_RESPONSE_CODE,
                              &status);
 
+    if (status == 200 || status == 204) {
+        help_answered(&p->help, p->transfer.easy, p->lane, p->lanes);
+    }
+
     switch (status) {
 
     case 200:
@@ -251,6 +274,15 @@ poll_done(void *data, CURLcode rc)
     case 204:
         poll_empty(p);
         return;
+
+    case 421:
+
+        if (p->bound) {
+            poll_misled(p);
+            return;
+        }
+
+        /* fall through */
 
     default:
         poll_refused(p, status);
@@ -287,9 +319,14 @@ poll_empty(poller_t *p)
     p->wait = (double) p->proxy->client->options.initial_wait;
     p->failing = 0;
 
+    lane_leave(&p->lanes, p->lane);
+    p->lane = NULL;
+
     poll_start(p);
 }
 
+
+/* the lane goes on with the scrape */
 
 static void
 poll_got(poller_t *p)
@@ -297,7 +334,7 @@ poll_got(poller_t *p)
     reason_t     why;
     exchange_t  *ex;
 
-    ex = exchange_open(p);
+    ex = exchange_open(p, p->lane);
 
     if (ex == NULL) {
         poll_failed(p, "out of memory");
@@ -314,12 +351,41 @@ poll_got(poller_t *p)
     p->quick = 0;
     p->failing = 0;
     p->scrapes++;
+    p->lane = NULL;
 
     /* first, so that the next scrape finds one that waits */
 
-    poll_start(p);
+    poll_help(p, help_begin(&p->help, p->lanes));
 
     exchange_start(ex);
+}
+
+
+/* polls beside the scrapes that are under way; -1: behind them */
+
+static void
+poll_help(poller_t *p, int msec)
+{
+    if (msec == 0 || p->scrapes == 0) {
+        poll_start(p);
+
+    } else if (msec > 0) {
+        loop_set(&p->timer, msec);
+    }
+}
+
+
+/* it came to another replica than its scrapes */
+
+static void
+poll_misled(poller_t *p)
+{
+    p->failing = 0;
+
+    lane_drop(&p->lanes, p->lane);
+    p->lane = NULL;
+
+    poll_help(p, help_again(&p->help));
 }
 
 
@@ -358,6 +424,9 @@ poll_failed(poller_t *p, const char *why)
 
     p->failing = 1;
 
+    help_failed(&p->help);
+    poll_drop(p);
+
     if (p->stopped) {
         return;
     }
@@ -375,12 +444,30 @@ poll_failed(poller_t *p, const char *why)
 }
 
 
+/* this connection, and those that are free, may be no good any more */
+
+static void
+poll_drop(poller_t *p)
+{
+    if (p->lane) {
+        p->lane->busy = 0;
+        p->lane = NULL;
+    }
+
+    (void) transfer_set_pool(&p->transfer, NULL);
+
+    lanes_drop(&p->lanes);
+}
+
+
 void
-poll_scraped(poller_t *p)
+poll_scraped(poller_t *p, lane_t *lane)
 {
     p->scrapes--;
 
-    if (p->full) {
+    lane_leave(&p->lanes, lane);
+
+    if (p->full || !p->failing) {
         poll_start(p);
     }
 }
@@ -391,10 +478,13 @@ poll_is_held(poller_t *p)
 {
     curl_off_t  usec;
 
-    return p->transfer.running
-           && curl_easy_getinfo(p->transfer.easy, CURLINFO_PRETRANSFER_TIME_T,
-                                &usec)
-              == CURLE_OK
+    if (!p->transfer.running) {
+        return p->scrapes && !p->failing;
+    }
+
+    return curl_easy_getinfo(p->transfer.easy, CURLINFO_PRETRANSFER_TIME_T,
+                             &usec)
+           == CURLE_OK
            && usec > 0;
 }
 
@@ -418,6 +508,7 @@ poll_close(poller_t *p)
         transfer_close(&p->transfer);
     }
 
+    lanes_close(&p->lanes);
     curl_slist_free_all(p->headers);
     buffer_free(&p->answer);
 }

@@ -1,5 +1,6 @@
 /*
  * A poller holds one poll at one proxy, for one name, and hands on what comes.
+ * The poll goes by a lane that no scrape is under way on.
  */
 
 
@@ -8,6 +9,7 @@
 
 
 #include "client.h"
+#include "help.h"
 #include "loop.h"
 
 
@@ -19,6 +21,9 @@ struct poller_s {
     transfer_t            transfer;
     struct curl_slist    *headers;
     unsigned              token;      /* the version in the headers */
+    lane_t               *lanes;
+    lane_t               *lane;       /* while it polls */
+    help_t                help;
     buffer_t              answer;
     loop_timer_t          timer;      /* set while it waits to poll again */
     int64_t               started;
@@ -26,6 +31,7 @@ struct poller_s {
     unsigned              quick;      /* empty answers in a row, at once */
     unsigned              scrapes;    /* that are under way */
     unsigned              full:1;     /* as many as there may be */
+    unsigned              bound:1;    /* the poll, to the replica of those */
     unsigned              failing:1;  /* the last one did */
     unsigned              stopped:1;
 };
@@ -40,11 +46,14 @@ int poll_open(poller_t *p, proxy_t *proxy, const rule_t *rule);
 void poll_stop(poller_t *p);
 void poll_close(poller_t *p);
 
-/* a scrape is over */
+/* a scrape is over, which had that lane */
 
-void poll_scraped(poller_t *p);
+void poll_scraped(poller_t *p, lane_t *lane);
 
-/* whether the proxy holds a poll of it, as far as can be told */
+/*
+ * Whether the proxy holds a poll of it, as far as can be told, or has handed
+ * it a scrape for the last one.
+ */
 
 int poll_is_held(poller_t *p);
 

@@ -75,7 +75,10 @@ push_open(exchange_t *ex)
 void
 push_start(exchange_t *ex)
 {
-    if (push_set(ex) == -1 || transfer_start(&ex->push) == -1) {
+    if (transfer_set_pool(&ex->push, ex->lane->pool) == -1
+        || push_set(ex) == -1
+        || transfer_start(&ex->push) == -1)
+    {
         metrics_add(METRIC_PUSH_ERRORS, 1);
         log_line(LOG_ERROR, "push failed", "scrape_id", ex->id,
                  "err", "out of memory", NULL);
@@ -349,13 +352,19 @@ push_on_answer(char *data, size_t size, size_t n, void *exchange)
 static void
 push_done(void *data, CURLcode rc)
 {
-    long         status;
+    long         status, opened;
     size_t       len;
     reason_t     why;
     exchange_t  *ex = data;
 
     status = 0;
+    opened = 1;
     (void) curl_easy_getinfo(ex->push.easy, CURLINFO_RESPONSE_CODE, &status);
+    (void) curl_easy_getinfo(ex->push.easy, CURLINFO_NUM_CONNECTS, &opened);
+
+    if (opened) {
+        ex->lane->known = 0;
+    }
 
     if (rc == CURLE_OK && status >= 200 && status < 300) {
 

@@ -226,6 +226,49 @@ transfer_start(transfer_t *t)
 }
 
 
+CURLSH *
+transfer_pool_open(void)
+{
+    CURLSH  *pool;
+
+    pool = curl_share_init();
+
+    if (pool
+        && curl_share_setopt(pool, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT)
+           != CURLSHE_OK)
+    {
+        (void) curl_share_cleanup(pool);
+        return NULL;
+    }
+
+    return pool;
+}
+
+
+void
+transfer_pool_close(CURLSH *pool)
+{
+    (void) curl_share_cleanup(pool);
+}
+
+
+int
+transfer_set_pool(transfer_t *t, CURLSH *pool)
+{
+    if (t->pool == pool) {
+        return 0;
+    }
+
+    if (curl_easy_setopt(t->easy, CURLOPT_SHARE, pool) != CURLE_OK) {
+        return -1;
+    }
+
+    t->pool = pool;
+
+    return 0;
+}
+
+
 void
 transfer_stop(transfer_t *t)
 {

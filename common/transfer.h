@@ -1,6 +1,7 @@
 /*
  * A transfer of libcurl's in the loop.  Its handle is used again and again, as
- * are the connections, which all transfers share.
+ * are the connections: those of a pool by the transfers that have this pool,
+ * and the others by all the others.
  */
 
 
@@ -33,6 +34,7 @@ typedef void (*transfer_done_pt)(void *data, CURLcode rc);
 
 typedef struct {
     CURL                     *easy;
+    CURLSH                   *pool;       /* or NULL */
     transfer_done_pt          done;
     void                     *data;
     int                       running;
@@ -50,6 +52,15 @@ int transfer_open(transfer_t *t, const transfer_tls_t *tls);
 void transfer_close(transfer_t *t);
 
 int transfer_start(transfer_t *t);
+
+/* connections for a few; to be closed when no transfer has it any more */
+
+CURLSH *transfer_pool_open(void);
+void transfer_pool_close(CURLSH *pool);
+
+/* for a transfer that isn't running; NULL: no pool */
+
+int transfer_set_pool(transfer_t *t, CURLSH *pool);
 
 /* breaks it off, with its connection; done isn't called */
 

@@ -115,7 +115,8 @@ sub take_push {
 
     my $listen = $proxy->{listen};
     my ($end, $text, $bytes, $whole) = (time + $seconds, '', 0, 0);
-    my $select = IO::Select->new($listen);
+    my $select = IO::Select->new($listen,
+        map { $_->{socket} } values %{ $proxy->{connections} });
     my $push;
 
     while (time < $end) {
