@@ -29,14 +29,14 @@ my $runner = kubernetes_runner();
 my $number = 0;
 
 
-# Watches as the discovery does. Options: url, token (a file), ca, port.
+# Watches as the discovery does. Options: url, token (a file), ca, port, env.
 
 sub start {
     my (%o) = @_;
 
     my $self = bless { log => "$dir/" . ++$number . '.log' }, 'Program';
 
-    $self->run({}, $runner, $o{url}, $o{token} // '', $o{ca} // '', 'mon',
+    $self->run($o{env}, $runner, $o{url}, $o{token} // '', $o{ca} // '', 'mon',
         $o{port} // 'http');
 
     return $self;
@@ -335,13 +335,26 @@ is($fresh->stop, 0, '... and it ends in order');
 
 # TLS
 
-my $wrong = start(@access, token => "$dir/token", ca => '/etc/passwd');
+write_to("$dir/ca", slurp('/etc/ssl/certs/ca-certificates.crt'));
 
-ok(says($wrong, qr/level=ERROR .* err="[^"]*(?:certificate|CA)/i),
-    'a CA that isn\'t one is told of');
-is(metrics($wrong)->{'failures_total{reason="connect"}'}, 0,
+my $wrong = start(@access, token => "$dir/token", ca => "$dir/ca");
+
+ok(says($wrong, qr/level=ERROR .* err="SSL certificate problem: unable to get/),
+    'an API server whose certificate isn\'t by the CA is told of');
+cmp_ok(metrics($wrong)->{'failures_total{reason="tls"}'}, '>=', 1,
     '... as what it is');
+
+write_to("$dir/ca", slurp($cluster->ca));
+ok(await(sub { $wrong->log =~ /^found /m }),
+    '... and if the CA\'s file is changed, that is taken');
 is($wrong->stop, 0, '... and it ends in order');
+
+my $six = start(url => '', token => "$dir/token", ca => "$dir/ca", env => {
+    KUBERNETES_SERVICE_HOST => '::1', KUBERNETES_SERVICE_PORT => 1 });
+
+ok(says($six, qr{level=ERROR .*apiserver=https://\[::1\]:1 }),
+    'a pod may know its API server by IPv6');
+is($six->stop, 0, '... and it ends in order');
 
 is($it->stop, 0, 'it ends in order, with no byte lost or out of bounds');
 

@@ -68,11 +68,16 @@ sub new {
 }
 
 
-sub free_port {
-    my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-        or die "no port: $!\n";
+# Below those that the kernel gives to clients, as it is bound a while later,
+# and again after a restart.
 
-    return $s->sockport;
+sub free_port {
+    while (1) {
+        my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1,
+            LocalPort => 20000 + int rand 12000) or next;
+
+        return $s->sockport;
+    }
 }
 
 
