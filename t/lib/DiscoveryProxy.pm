@@ -43,8 +43,9 @@ sub lists {
 }
 
 
-# What it answers to a path: status, body; or length and line, of which it
-# sends so many bytes; or raw, byte by byte. It does so after wait seconds.
+# What it answers to a path, with or without its arguments: status, body; or
+# line and length, of which it sends so many bytes; or raw, byte by byte. It
+# does so after wait seconds.
 
 sub says {
     my ($self, $path, %answer) = @_;
@@ -68,8 +69,9 @@ sub file {
 sub answer {
     my ($dir, $s, $request) = @_;
 
-    my ($path) = $request =~ m{^\w+ ([^ ?]+)};
-    my $told = eval { retrieve(file($dir, $path)) };
+    my ($path, $args) = $request =~ m{^\w+ ([^ ?]+)(\S*)};
+    my $told = eval { retrieve(file($dir, "$path$args")) }
+        // eval { retrieve(file($dir, $path)) };
     my %o = $told ? (status => 200, %$told)
         : (status => 404, body => "nothing at $path\n");
 
