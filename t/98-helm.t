@@ -204,6 +204,24 @@ for my $probe (qw(startupProbe readinessProbe livenessProbe)) {
 }
 
 
+# memory, as it was measured
+
+my $results = read_file("$root/bench/RESULTS.md");
+my ($idle) = $results =~ /^\| as `docker stats` shows it \| +\| ([\d.]+)MiB/m;
+my ($session) = $results =~ /^\| memory a tunnel \(PSS\), kB \| (\d+) /m;
+my ($kernel) = $results =~ /^\| of the kernel for a tunnel, kB \| (\d+) /m;
+
+for (['requests', 300], ['limits', 600]) {
+    my ($what, $tunnels) = @$_;
+
+    my $needed = $idle + $tunnels * ($session + $kernel) / 1024;
+    my ($given) = $container->{resources}{$what}{memory} =~ /^(\d+)Mi$/;
+
+    cmp_ok($given, '>', $needed, "$what: $tunnels tunnels have room");
+    cmp_ok($given, '<', 1.2 * $needed, 'and little more than that');
+}
+
+
 # what the discovery is told and may
 
 my $discovery = $pods{discovery}{spec}{containers}[0];

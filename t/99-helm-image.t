@@ -55,6 +55,7 @@ sub pod {
     my $made = render($values);
 
     return Pod->start(objects => $made, secrets => \%secrets,
+        options => [ '--ulimit', 'nofile=20000' ],
         pod => $made->{"StatefulSet $name"}{spec}{template}{spec});
 }
 
