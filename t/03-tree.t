@@ -180,6 +180,28 @@ is_deeply([ map { "$_ $described{$_}" } sort keys %described ],
     [ sort map { (s/"\s+"//r) . lc " $metrics{$_}" } keys %metrics ],
     'every own metric is documented with its type, and no other');
 
+# the discovery's flags and metrics; of a name in two pieces both
+
+my @discovery = matching(qr{^discovery/.*\.c$});
+my $discovery = 'docs/discovery-program.md';
+my ($flags) = slurp('discovery/options.c') =~ /options_known\[\] = (.*?)^\};/ms;
+my ($told) = slurp($discovery) =~ /^## Flags\n(.*?)^## /ms;
+
+is_deeply([ sort $told =~ /^\| `--([^=`]+)/mg ],
+    [ sort $flags =~ /^    \{ "([^"]+)"/mg ],
+    "$discovery has every flag, and no other");
+
+my $prefix = 'monitoring_proxy_discovery_';
+my %counted;
+
+for (map { slurp($_) } @discovery) {
+    my $text = s/"\s+"//gr =~ s/KUBERNETES_PREFIX "/"${prefix}kubernetes_/gr;
+    %counted = (%counted, $text =~ /"($prefix\w+)",\s*"(counter|gauge)"/g);
+}
+
+is_deeply({ slurp($discovery) =~ /^\| `($prefix\w+)` \| (\w+) \|/mg },
+    \%counted, "$discovery has every metric with its type, and no other");
+
 # links lead somewhere
 
 for my $page (@pages) {
