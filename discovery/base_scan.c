@@ -275,7 +275,7 @@ scan_list(scan_t *s)
 static int
 scan_nothing(scan_t *s)
 {
-    size_t        i, start;
+    size_t        i, end;
     const char   *text;
 
     static const char *const  nothing[] = { "", "~", "null", "Null", "NULL" };
@@ -295,15 +295,17 @@ scan_nothing(scan_t *s)
 
             /* its end, as an anchor may be in front of it */
 
-            start = scan_offset(s, s->event.end_mark.index);
+            end = scan_offset(s, s->event.end_mark.index);
 
-            if (s->last.index != s->event.end_mark.index) {
+            if (s->event.start_mark.index == s->event.end_mark.index
+                && s->text.start[end - 1] != ':')
+            {
                 return scan_fail(s, s->last, "\"" SCAN_LIST "\" has no \":\""
                                  " behind it");
             }
 
             s->found->blanks = strlen(text);
-            s->found->blank = start - s->found->blanks;
+            s->found->blank = end - s->found->blanks;
 
             return 0;
         }

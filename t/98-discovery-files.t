@@ -63,14 +63,14 @@ sub file_of {
 sub has {
     my ($file, $pattern) = @_;
 
-    return await(10, sub { -e $file && read_file($file) =~ $pattern });
+    return await(20, sub { -e $file && read_file($file) =~ $pattern });
 }
 
 
 sub logged {
     my ($d, $pattern) = @_;
 
-    return await(10, sub { $d->log =~ $pattern }) // diag($d->log);
+    return await(20, sub { $d->log =~ $pattern }) // diag($d->log);
 }
 
 
@@ -79,7 +79,7 @@ sub logged {
 sub is_metric {
     my ($d, $name, $value, $promise) = @_;
 
-    await(10, sub { ($d->metric("monitoring_proxy_discovery_$name") // '')
+    await(20, sub { ($d->metric("monitoring_proxy_discovery_$name") // '')
         eq $value });
     is($d->metric("monitoring_proxy_discovery_$name"), $value, $promise);
 }
@@ -105,10 +105,10 @@ sub rounds {
         . $proxy->address . '"}';
 
     for (1 .. 2) {
-        my $n = await(10, sub { $d->metric($name) });
+        my $n = await(20, sub { $d->metric($name) });
 
         $d->signal('HUP');
-        await(10, sub { $d->metric($name) > $n });
+        await(20, sub { $d->metric($name) > $n });
     }
 }
 
@@ -272,7 +272,7 @@ is_metric($d, 'config_in_effect', 1, '... and it is in effect');
 is(identity($conf), $before, '... without writing anything');
 ok(!-e "$dir/monitoring-proxy/.reload", '... and notes that it is done');
 
-ok(await(10, sub { !-e $gone }), 'the file of a proxy that has gone is removed');
+ok(await(20, sub { !-e $gone }), 'the file of a proxy that has gone is removed');
 ok(-e "$dir/monitoring-proxy/note.txt", '... and no other');
 ok(has($list, qr/"d"/),
     'the one of a proxy that hasn\'t answered since it starts stays');
@@ -320,9 +320,9 @@ is(identity("$dir/conf"), $before,
     'its job stays as long as it isn\'t known what else it is');
 
 $proxy->lists(group('a'));
-ok(await(10, sub { read_file("$dir/conf") !~ /pushprox/ }),
+ok(await(20, sub { read_file("$dir/conf") !~ /pushprox/ }),
     'one that has become another has no job');
-ok(await(10, sub { !-e "$dir/monitoring-proxy/pushprox/$escaped.json" }),
+ok(await(20, sub { !-e "$dir/monitoring-proxy/pushprox/$escaped.json" }),
     '... and no such file');
 $d->stop;
 
@@ -426,7 +426,7 @@ sub mounted {
 sub becomes {
     my ($c, $pattern, $promise) = @_;
 
-    ok($c->logged($pattern, 10), $promise) or diag($c->logs);
+    ok($c->logged($pattern, 30), $promise) or diag($c->logs);
 }
 
 SKIP: {
@@ -482,9 +482,9 @@ SKIP: {
 
     $proxy->lists(group('b'));
     write_to("$dir/base", "$base# less");
-    ok(await(10, sub { $c->exec('cat', '/etc/prometheus/conf')->{out}
+    ok(await(20, sub { $c->exec('cat', '/etc/prometheus/conf')->{out}
         =~ /# less/ }), 'what fits is written again');
-    ok(await(10, sub { $c->exec('sh', '-c', 'cat /full/*')->{out} =~ /"b"/ }),
+    ok(await(20, sub { $c->exec('sh', '-c', 'cat /full/*')->{out} =~ /"b"/ }),
         '... so is the list');
 }
 
