@@ -235,12 +235,13 @@ my $before = get($path)->{object}{metadata}{generation};
 my $hosts = $cluster->dir . '/hosts';
 my $map = "/api/v1/namespaces/monitoring/configmaps/$name-hosts";
 
-write_file($hosts, "web-1 - port=20001 team=\"data, base\"\n");
+write_file($hosts, "web-1 - port=20001 team=\"data: {{ base }}, \\\\, 'x'\"\r\n"
+    . "---\n# {}\n\t- a\n");
 $r = helm('upgrade', 'proxy', chart(), '--reuse-values', '--set-file',
     "hosts.text=$hosts");
 is($r->{status}, 0, 'helm takes a file of hosts') or diag $r->{out};
 is(get($map)->{object}{data}{hosts}, read_file($hosts),
-    'which is in the ConfigMap');
+    'which is in the ConfigMap, byte for byte');
 is(get($path)->{object}{metadata}{generation}, $before,
     'and replaces no pod');
 

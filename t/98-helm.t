@@ -475,12 +475,23 @@ sub shown {
         =~ s/^"(.+)"$/$1/r =~ s/([,:])(?=["\d\[{])/$1 /gr;
 }
 
-my %documented = read_file("$root/docs/kubernetes.md")
-    =~ /^\| `([A-Za-z.]+)` \| (?:`([^`]*)`)? *\|.*\|$/mg;
+my $page = read_file("$root/docs/kubernetes.md");
+my %documented = $page =~ /^\| `([A-Za-z.]+)` \| (?:`([^`]*)`)? *\|.*\|$/mg;
 
 is_deeply({ map { $_ => $documented{$_} // 'nothing' } keys %documented },
     { map { ($_->[0], shown($_->[1])) } @leaves },
     'docs/kubernetes.md has each value and its default, and no other');
+
+
+# what the page has for values.yaml is taken
+
+my $keys = join '|', keys %{ Helm::values() };
+my @examples = grep { /^(?:$keys):/ } map { s/^    //mgr }
+    $page =~ /^\n((?:    .*\n)+)/mg;
+
+cmp_ok(scalar @examples, '>=', 4, 'the page has examples of values');
+is(refused((documents($_))[0]), '', 'such as ' . (split /\n/)[0])
+    for @examples;
 
 
 # the sidecar, without a chart
