@@ -89,6 +89,23 @@ my $all = peers();
 is(scalar(split ' ', $all), 3, 'three nodes are peers');
 
 
+# NET_ADMIN, in <linux/capability.h>'s bits: for what serves wg0 alone
+
+sub net_admin {
+    my ($process) = @_;
+
+    return join ' ', map { hex($_) & 0x1000 ? 'has' : 'hasn\'t' }
+        map { $monitor->exec('cat', "/proc/$_/status")->{out}
+            =~ /^Cap(?:Bnd|Prm|Eff|Inh):\s+([0-9a-f]+)$/mg }
+        ($monitor->pids($process))[0];
+}
+
+like(net_admin(qr/watch-nodes/), qr/has has has$/, 'who serves wg0 may');
+
+is(net_admin(qr/^nginx: $_ process/), join(' ', ('hasn\'t') x 4),
+    "nginx's $_ may not") for qw(master worker);
+
+
 # rotation
 
 my $done = scrapes('a', 0.5);
