@@ -275,6 +275,9 @@ ok($proxy->tunnel(20001, $exporter->port),
     or diag $proxy->{error}, $proxy->logs;
 is(body($proxy, '/external-host-1/metrics'), "200 up /metrics\n",
     'and is scraped through');
+like(body($proxy, '/targets?connected&instance=external-host-1'),
+    qr/"__meta_monitoring_proxy_connected":"yes"/,
+    'nginx\'s workers may ask the kernel whether it is open');
 
 $exporter->arrived;
 body($proxy, '/external-host-1/shared') for 1, 2;

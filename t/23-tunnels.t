@@ -23,6 +23,8 @@ use Proxy qw(key public_key);
 my $targets = "localhost:20001 external-host-1\nlocalhost:20002 second\n";
 my $password = 'secret';
 
+my $proxy;
+
 my @tun = ('--cap-add', 'NET_ADMIN', '--device', '/dev/net/tun');
 
 # [ what, script ]: succeeds where it isn't refused
@@ -76,6 +78,16 @@ my @forbidden = (
 );
 
 
+# what /targets says of a target
+
+sub connected {
+    my ($name) = @_;
+
+    return $proxy->scrape("/targets?connected&instance=$name")->{body}
+        =~ /"__meta_monitoring_proxy_connected":"(\w+)"/ ? $1 : 'nothing';
+}
+
+
 # the parts
 
 my $sockets = directory();
@@ -90,7 +102,7 @@ my $with_tun = eval { Container->run(command => [ 'targets' ],
 @tun = () unless $with_tun;
 
 my $host = Host->start(options => \@tun);
-my $proxy = Proxy->start(targets => $targets, options => [ @tun, @sockets ]);
+$proxy = Proxy->start(targets => $targets, options => [ @tun, @sockets ]);
 my $control = Proxy->start(targets => $targets, image => $weak,
     options => [ @tun, @sockets ]);
 
@@ -122,6 +134,9 @@ like($r->{headers}{'content-type'}, qr{^text/plain; version=0\.0\.4},
 is($proxy->scrape('/second/metrics')->{status}, 200,
     'one connection carries several tunnels');
 
+is(join(' ', map { connected($_) } qw(external-host-1 second)), 'yes yes',
+    'both are connected');
+
 ok($proxy->listens(20001, '0100007F'), 'a tunnel listens on localhost');
 ok(!$proxy->listens(20001, '(?:0{8}|0{32})')
     && !eval { Http::connection(20001, $proxy->address) },
@@ -138,6 +153,7 @@ is($proxy->scrape('/external-host-1/metrics')->{status}, 200,
 $host->exec('pkill', 'autossh');
 ok(await(10, sub { !$proxy->listens(20001) }),
     'the port is free as soon as the host has gone');
+is(connected('external-host-1'), 'no', 'it is not connected any more');
 
 $r = $proxy->scrape('/external-host-1/metrics');
 is($r->{status}, 502, 'a dead tunnel is a 502');
