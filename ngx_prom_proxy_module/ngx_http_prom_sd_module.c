@@ -11,37 +11,22 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_md5.h>
-#include "ngx_http_prom_page.h"
-#include "ngx_prom_listening.h"
+#include "ngx_http_prom_sd.h"
 
 
-#define NGX_HTTP_PROM_SD_FILTERS  16
 #define NGX_HTTP_PROM_SD_SLICE    500     /* targets looked at in one go */
 
 /* what a group has besides texts that vary, and a few bytes more */
 
 #define NGX_HTTP_PROM_SD_GROUP_LEN                                           \
     sizeof("[\n{\"targets\":[\"\"],\"labels\":{\"instance\":\"\","           \
-           "\"__metrics_path__\":\"/\",\"__scheme__\":\"\","              \
+           "\"__metrics_path__\":\"/\",\"__scheme__\":\"\","                 \
            "\"__meta_monitoring_proxy_connected\":\"yes\"}}")
 
 
 typedef struct {
     ngx_http_complex_value_t    *address;
 } ngx_http_prom_sd_loc_conf_t;
-
-
-typedef struct {
-    ngx_prom_walk_t              walk;
-    ngx_str_t                    scheme;
-    ngx_str_t                    address;     /* escaped */
-    ngx_keyval_t                 filters[NGX_HTTP_PROM_SD_FILTERS];
-    ngx_uint_t                   nfilters;
-    ngx_uint_t                   connected;   /* it is asked which are */
-    ngx_prom_listening_t        *listening;   /* known by this; may be NULL, */
-    ngx_prom_poll_zone_t        *polls;       /* as may this */
-    ngx_uint_t                   listed;      /* some group is written */
-} ngx_http_prom_sd_ctx_t;
 
 
 static ngx_int_t ngx_http_prom_sd_handler(ngx_http_request_t *r);
@@ -63,11 +48,6 @@ static ngx_uint_t ngx_http_prom_sd_matches(ngx_http_prom_sd_ctx_t *ctx,
     const ngx_prom_item_t *item);
 static void ngx_http_prom_sd_value(ngx_http_prom_sd_ctx_t *ctx,
     const ngx_prom_item_t *item, const ngx_str_t *name, ngx_str_t *value);
-static void ngx_http_prom_sd_connected(ngx_http_prom_sd_ctx_t *ctx,
-    const ngx_prom_item_t *item, ngx_str_t *value);
-static ngx_int_t ngx_http_prom_sd_tunnel(
-    const ngx_prom_listening_t *listening, const ngx_prom_item_t *item,
-    ngx_uint_t *open);
 static u_char *ngx_http_prom_sd_group(u_char *p, ngx_http_prom_sd_ctx_t *ctx,
     const ngx_prom_item_t *item);
 static ngx_uint_t ngx_http_prom_sd_equal(const ngx_str_t *a,
@@ -179,13 +159,25 @@ ngx_http_prom_sd_handler(ngx_http_request_t *r)
                    "no targets are loaded: there is no targets or hosts file");
     }
 
-    if (ctx->connected) {
-        ctx->listening = ngx_prom_listening_read(r->pool, r->connection->log);
-        ctx->polls = ngx_http_prom_proxy_poll_zone(r);
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (rc != NGX_OK
-        || ngx_http_prom_sd_address(r, ctx) != NGX_OK
+    ctx->request = r;
+
+    return ctx->connected ? ngx_http_prom_sd_look(ctx)
+                          : ngx_http_prom_sd_answer(ctx);
+}
+
+
+ngx_int_t
+ngx_http_prom_sd_answer(ngx_http_prom_sd_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (ngx_http_prom_sd_address(r, ctx) != NGX_OK
         || ngx_http_prom_sd_headers(r, ctx) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -559,88 +551,6 @@ ngx_http_prom_sd_value(ngx_http_prom_sd_ctx_t *ctx,
     }
 
     ngx_str_set(value, "");
-}
-
-
-/* "yes", "no", or "" where that isn't asked, or nobody here can know */
-
-static void
-ngx_http_prom_sd_connected(ngx_http_prom_sd_ctx_t *ctx,
-    const ngx_prom_item_t *item, ngx_str_t *value)
-{
-    ngx_uint_t              connected;
-    ngx_prom_poll_client_t  client;
-
-    ngx_str_set(value, "");
-
-    if (item->kind == NGX_PROM_ADDRESS_POLL) {
-
-        if (ctx->polls == NULL) {
-            return;
-        }
-
-        /* otherwise it was taken out a moment ago */
-
-        connected = (ngx_prom_poll_get(ctx->polls, &item->name, &client)
-                     == NGX_OK && !client.gone);
-
-    } else {
-
-        if (ctx->listening == NULL
-            || ngx_http_prom_sd_tunnel(ctx->listening, item, &connected)
-               != NGX_OK)
-        {
-            return;
-        }
-    }
-
-    if (connected) {
-        ngx_str_set(value, "yes");
-
-    } else {
-        ngx_str_set(value, "no");
-    }
-}
-
-
-/* NGX_DECLINED for one that is no tunnel's end: that is on this machine */
-
-static ngx_int_t
-ngx_http_prom_sd_tunnel(const ngx_prom_listening_t *listening,
-    const ngx_prom_item_t *item, ngx_uint_t *open)
-{
-    uint32_t  ip;
-
-    switch (item->kind) {
-
-    case NGX_PROM_ADDRESS_LOCALHOST:
-        *open = ngx_prom_listening_inet(listening, INADDR_LOOPBACK, item->port)
-                || ngx_prom_listening_inet6(listening, item->port);
-        return NGX_OK;
-
-    case NGX_PROM_ADDRESS_IPV4:
-        ngx_memcpy(&ip, item->ip, sizeof(ip));
-        ip = ntohl(ip);
-
-        if (ip >> 24 != IN_LOOPBACKNET) {
-            return NGX_DECLINED;
-        }
-
-        *open = ngx_prom_listening_inet(listening, ip, item->port);
-        return NGX_OK;
-
-    case NGX_PROM_ADDRESS_IPV6:
-
-        if (ngx_memcmp(item->ip, &in6addr_loopback, 16) != 0) {
-            return NGX_DECLINED;
-        }
-
-        *open = ngx_prom_listening_inet6(listening, item->port);
-        return NGX_OK;
-
-    default:
-        return NGX_DECLINED;
-    }
 }
 
 

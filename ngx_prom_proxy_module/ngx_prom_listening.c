@@ -3,7 +3,8 @@
  *
  * The kernel answers by NETLINK_SOCK_DIAG, for everyone, and within the call:
  * it writes the first part of a dump as it is asked for, and each further one
- * as the one before it is read.  So nothing is ever waited for.
+ * as the one before it is read.  So nothing is ever waited for.  Each socket
+ * takes it 0.5 us, so that many are read in several goes.
  */
 
 
@@ -19,6 +20,7 @@
 /* the kernel's dumps come in parts of at most as much */
 
 #define NGX_PROM_LISTENING_BUFFER   32768
+#define NGX_PROM_LISTENING_PARTS    8        /* of them in one go */
 
 /* no ports of both kinds of addresses are as many: somebody plays tricks */
 
@@ -33,10 +35,13 @@ typedef struct {
 } ngx_prom_listening_request_t;
 
 
-static ngx_int_t ngx_prom_listening_dump(ngx_prom_listening_t *listening,
-    ngx_socket_t s, u_char family, u_char *buf);
+static void ngx_prom_listening_close(void *data);
+static ngx_int_t ngx_prom_listening_ask(ngx_prom_listening_t *listening);
+static ngx_int_t ngx_prom_listening_next(ngx_prom_listening_t *listening);
 static ngx_int_t ngx_prom_listening_part(ngx_prom_listening_t *listening,
-    u_char *buf, ssize_t len, ngx_uint_t *left);
+    ssize_t len);
+static void ngx_prom_listening_fail(ngx_prom_listening_t *listening,
+    ngx_err_t err);
 static ngx_int_t ngx_prom_listening_add(ngx_prom_listening_t *listening,
     const struct nlmsghdr *header);
 static ngx_int_t ngx_prom_listening_add_inet(ngx_prom_listening_t *listening,
@@ -61,12 +66,9 @@ static ngx_uint_t  ngx_prom_listening_failed;
 
 
 ngx_prom_listening_t *
-ngx_prom_listening_read(ngx_pool_t *pool, ngx_log_t *log)
+ngx_prom_listening_create(ngx_pool_t *pool, ngx_log_t *log)
 {
-    u_char                *buf;
-    ngx_int_t              rc;
-    ngx_err_t              err;
-    ngx_socket_t           s;
+    ngx_pool_cleanup_t    *cln;
     ngx_prom_listening_t  *listening;
 
     listening = ngx_pcalloc(pool, sizeof(ngx_prom_listening_t));
@@ -74,8 +76,8 @@ ngx_prom_listening_read(ngx_pool_t *pool, ngx_log_t *log)
         return NULL;
     }
 
-    buf = ngx_palloc(pool, NGX_PROM_LISTENING_BUFFER);
-    if (buf == NULL) {
+    listening->buf = ngx_palloc(pool, NGX_PROM_LISTENING_BUFFER);
+    if (listening->buf == NULL) {
         return NULL;
     }
 
@@ -85,59 +87,140 @@ ngx_prom_listening_read(ngx_pool_t *pool, ngx_log_t *log)
         return NULL;
     }
 
-    rc = NGX_ERROR;
-
-    s = socket(AF_NETLINK, SOCK_RAW|SOCK_CLOEXEC|SOCK_NONBLOCK,
-               NETLINK_SOCK_DIAG);
-
-    if (s != (ngx_socket_t) -1) {
-        rc = ngx_prom_listening_dump(listening, s, AF_INET, buf);
-
-        if (rc == NGX_OK) {
-            rc = ngx_prom_listening_dump(listening, s, AF_INET6, buf);
-        }
-    }
-
-    err = ngx_errno;
-
-    if (s != (ngx_socket_t) -1 && close(s) == -1) {
-        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno, "close() of a netlink "
-                      "socket failed");
-    }
-
-    (void) ngx_pfree(pool, buf);
-
-    if (rc != NGX_OK) {
-
-        if (!ngx_prom_listening_failed) {
-            ngx_prom_listening_failed = 1;
-            ngx_log_error(NGX_LOG_ERR, log, err,
-                          "the kernel doesn't tell by NETLINK_SOCK_DIAG which "
-                          "ports are listened at: no target has the label "
-                          "__meta_monitoring_proxy_connected for its tunnel");
-        }
-
+    cln = ngx_pool_cleanup_add(pool, 0);
+    if (cln == NULL) {
         return NULL;
     }
 
-    ngx_prom_listening_failed = 0;
+    cln->handler = ngx_prom_listening_close;
+    cln->data = listening;
 
-    ngx_qsort(listening->others.elts, listening->others.nelts,
-              sizeof(uint64_t), ngx_prom_listening_compare);
+    listening->socket = (ngx_socket_t) -1;
+    listening->log = log;
 
     return listening;
 }
 
 
-/* returns NGX_ERROR with errno */
+static void
+ngx_prom_listening_close(void *data)
+{
+    ngx_prom_listening_t *listening = data;
+
+    if (listening->socket == (ngx_socket_t) -1) {
+        return;
+    }
+
+    if (close(listening->socket) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, listening->log, ngx_errno,
+                      "close() of a netlink socket failed");
+    }
+
+    listening->socket = (ngx_socket_t) -1;
+}
+
+
+ngx_int_t
+ngx_prom_listening_read(ngx_prom_listening_t *listening)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  n;
+
+    for (n = 0; n < NGX_PROM_LISTENING_PARTS; n++) {
+
+        rc = ngx_prom_listening_next(listening);
+
+        if (rc == NGX_ERROR) {
+            ngx_prom_listening_fail(listening, ngx_errno);
+            ngx_prom_listening_close(listening);
+            return NGX_ERROR;
+        }
+
+        if (rc == NGX_OK) {
+            ngx_prom_listening_failed = 0;
+            ngx_prom_listening_close(listening);
+
+            ngx_qsort(listening->others.elts, listening->others.nelts,
+                      sizeof(uint64_t), ngx_prom_listening_compare);
+            return NGX_OK;
+        }
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_prom_listening_fail(ngx_prom_listening_t *listening, ngx_err_t err)
+{
+    if (ngx_prom_listening_failed) {
+        return;
+    }
+
+    ngx_prom_listening_failed = 1;
+
+    ngx_log_error(NGX_LOG_ERR, listening->log, err,
+                  "the kernel doesn't tell by NETLINK_SOCK_DIAG which ports "
+                  "are listened at: no target has the label "
+                  "__meta_monitoring_proxy_connected for its tunnel");
+}
+
+
+/* a part of what there is, of one family and then of the other */
 
 static ngx_int_t
-ngx_prom_listening_dump(ngx_prom_listening_t *listening, ngx_socket_t s,
-    u_char family, u_char *buf)
+ngx_prom_listening_next(ngx_prom_listening_t *listening)
 {
-    ssize_t                       n;
-    ngx_int_t                     rc;
-    ngx_uint_t                    left;
+    ssize_t    n;
+    ngx_int_t  rc;
+
+    if (listening->family == 0) {
+        listening->socket = socket(AF_NETLINK,
+                                   SOCK_RAW|SOCK_CLOEXEC|SOCK_NONBLOCK,
+                                   NETLINK_SOCK_DIAG);
+
+        if (listening->socket == (ngx_socket_t) -1) {
+            return NGX_ERROR;
+        }
+
+        listening->family = AF_INET;
+
+        if (ngx_prom_listening_ask(listening) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    /* MSG_TRUNC: how long a part is that doesn't fit */
+
+    n = recv(listening->socket, listening->buf, NGX_PROM_LISTENING_BUFFER,
+             MSG_TRUNC);
+
+    if (n == -1) {
+        return NGX_ERROR;
+    }
+
+    if (n == 0 || n > NGX_PROM_LISTENING_BUFFER) {
+        ngx_set_errno(NGX_EINVAL);
+        return NGX_ERROR;
+    }
+
+    rc = ngx_prom_listening_part(listening, n);
+
+    if (rc != NGX_OK || listening->family == AF_INET6) {
+        return rc;
+    }
+
+    listening->family = AF_INET6;
+
+    return ngx_prom_listening_ask(listening) == NGX_OK ? NGX_AGAIN : NGX_ERROR;
+}
+
+
+/* returns NGX_ERROR with errno, as all of these */
+
+static ngx_int_t
+ngx_prom_listening_ask(ngx_prom_listening_t *listening)
+{
     ngx_prom_listening_request_t  request;
 
     ngx_memzero(&request, sizeof(ngx_prom_listening_request_t));
@@ -145,51 +228,35 @@ ngx_prom_listening_dump(ngx_prom_listening_t *listening, ngx_socket_t s,
     request.header.nlmsg_len = sizeof(ngx_prom_listening_request_t);
     request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
     request.header.nlmsg_flags = NLM_F_REQUEST|NLM_F_DUMP;
-    request.diag.sdiag_family = family;
+    request.diag.sdiag_family = (u_char) listening->family;
     request.diag.sdiag_protocol = IPPROTO_TCP;
     request.diag.idiag_states = 1 << TCP_LISTEN;
 
-    /* to whom nothing else is said, the kernel */
+    listening->left = NGX_PROM_LISTENING_SOCKETS;
 
-    if (send(s, &request, sizeof(ngx_prom_listening_request_t), 0) == -1) {
+    /* an address that isn't told is the kernel's */
+
+    if (send(listening->socket, &request,
+             sizeof(ngx_prom_listening_request_t), 0)
+        == -1)
+    {
         return NGX_ERROR;
     }
 
-    left = NGX_PROM_LISTENING_SOCKETS;
-
-    do {
-        /* MSG_TRUNC: how long a part is that doesn't fit */
-
-        n = recv(s, buf, NGX_PROM_LISTENING_BUFFER, MSG_TRUNC);
-
-        if (n == -1) {
-            return NGX_ERROR;
-        }
-
-        if (n == 0 || n > NGX_PROM_LISTENING_BUFFER) {
-            ngx_set_errno(NGX_EINVAL);
-            return NGX_ERROR;
-        }
-
-        rc = ngx_prom_listening_part(listening, buf, n, &left);
-
-    } while (rc == NGX_AGAIN);
-
-    return rc;
+    return NGX_OK;
 }
 
 
-/* returns NGX_OK behind the last one, NGX_AGAIN, or NGX_ERROR with errno */
+/* returns NGX_OK behind the last socket */
 
 static ngx_int_t
-ngx_prom_listening_part(ngx_prom_listening_t *listening, u_char *buf,
-    ssize_t len, ngx_uint_t *left)
+ngx_prom_listening_part(ngx_prom_listening_t *listening, ssize_t len)
 {
     int                     error;
     struct nlmsghdr        *header;
     const struct nlmsgerr  *failed;
 
-    for (header = (struct nlmsghdr *) buf;
+    for (header = (struct nlmsghdr *) listening->buf;
          NLMSG_OK(header, len);
          header = NLMSG_NEXT(header, len))
     {
@@ -214,7 +281,7 @@ ngx_prom_listening_part(ngx_prom_listening_t *listening, u_char *buf,
 
         case SOCK_DIAG_BY_FAMILY:
 
-            if (*left == 0
+            if (listening->left == 0
                 || header->nlmsg_len
                    < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
             {
@@ -222,7 +289,7 @@ ngx_prom_listening_part(ngx_prom_listening_t *listening, u_char *buf,
                 return NGX_ERROR;
             }
 
-            (*left)--;
+            listening->left--;
 
             if (ngx_prom_listening_add(listening, header) != NGX_OK) {
                 ngx_set_errno(NGX_ENOMEM);

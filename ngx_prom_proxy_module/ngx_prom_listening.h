@@ -23,17 +23,27 @@ typedef struct {
     u_char               six[NGX_PROM_LISTENING_PORTS / 8];    /* [::1] */
     ngx_array_t          others;      /* of uint64_t, sorted: the addresses of
                                          127.0.0.0/8 but that, and a port */
+
+    u_char              *buf;         /* while it is read, as the next ones */
+    ngx_socket_t         socket;
+    ngx_uint_t           family;      /* that is asked for; 0: none was yet */
+    ngx_uint_t           left;        /* sockets that there may be more */
+    ngx_log_t           *log;
 } ngx_prom_listening_t;
 
 
+/* all memory is pool's; NULL without */
+
+ngx_prom_listening_t *ngx_prom_listening_create(ngx_pool_t *pool,
+    ngx_log_t *log);
+
 /*
- * Asks for them once, without waiting for anything; all memory is pool's.
- * Returns NULL without memory, or if the kernel doesn't tell, which is logged
- * the first time.
+ * Asks for some of them, some 2000, without waiting for anything.  Returns
+ * NGX_OK once all are there; NGX_AGAIN, to be called again; or NGX_ERROR if
+ * the kernel doesn't tell, which is logged the first time.
  */
 
-ngx_prom_listening_t *ngx_prom_listening_read(ngx_pool_t *pool,
-    ngx_log_t *log);
+ngx_int_t ngx_prom_listening_read(ngx_prom_listening_t *listening);
 
 /*
  * True if a connection to that port would be taken.  The addresses are

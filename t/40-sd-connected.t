@@ -120,7 +120,8 @@ $nginx->configure(targets => $lines . "localhost:$port{late} late "
     registry => 'prom_proxy_targets %%DIR%%/targets interval=20ms; '
         . 'prom_proxy_poll interval=20ms;',
     http => poll_http(port => $polls, zone => 'poll 4m'),
-    server => 'location = /targets { prom_proxy_sd; }')->start;
+    server => 'location = /targets { prom_proxy_sd; } location = /both { '
+        . 'ssi on; ssi_types *; alias %%DIR%%/both; }')->start;
 
 my $states = states('connected');
 
@@ -223,8 +224,9 @@ is(state_of('c1.example'), 'yes', 'a client is there while it is scraped');
 close $_ for $poll, $scrape;
 
 
-# many, of which the kernel tells in parts
+# many, of which the kernel tells in parts; none of the others has their ports
 
+@listeners = ();
 my @many = map { listener('127.0.0.1', 0) } 1 .. $many;
 
 $nginx->write('targets', join '', map { 'localhost:' . $_->sockport
@@ -234,6 +236,38 @@ ok(await(sub { names("instance=m" . $many[-1]->sockport) }), 'many targets');
 $states = states('connected');
 is(scalar(grep { $_ eq 'yes' } values %$states), $many,
     "$many tunnels are all there");
+
+my ($first) = map { "m" . $_->sockport } @many;
+my $etag = etag('/targets?connected');
+my $s = Http::connection($nginx->port);
+my %kept = (path => '/targets?connected', keepalive => 1);
+
+for ([ 200, 'whole' ], [ 304, 'or not at all' ]) {
+    Http::send_request($s, %kept, headers => [ $_->[0] == 304
+        ? "If-None-Match: $etag" : () ]);
+    is(Http::read_response($s)->{status}, $_->[0], "$_->[1], on a connection");
+}
+
+Http::send_request($s, %kept, method => 'HEAD');
+is(Http::read_response($s, method => 'HEAD')->{headers}{etag}, $etag,
+    'and by HEAD');
+close $s;
+
+$nginx->write('both', join '|', map { "<!--# include virtual=\"/targets?$_"
+    . '" -->' } "connected&instance=$first", 'connected&instance=none',
+    "instance=$first");
+is(join(' ', map { scalar(() = /^\{/mg) . scalar(() = /"$label":"yes"/g) }
+    split /\|/, $nginx->get('/both')->{body}), '11 00 10',
+    'subrequests each get their own');
+
+for (1 .. 20) {
+    $s = Http::connection($nginx->port);
+    Http::send_request($s, %kept);
+    close $s;
+}
+
+is($nginx->get('/targets?connected')->{status}, 200,
+    'askers who go away meanwhile leave the worker alone');
 
 my %closed = map { ('m' . $_->sockport) => 1 }
     @many[grep { $_ % 2 } 0 .. $#many];
