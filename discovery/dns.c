@@ -98,6 +98,7 @@ static unsigned     dns_n;
 static long         dns_interval;
 static places_pt    dns_found;
 static places_t     dns_told;
+static int          dns_is_told;
 
 
 int
@@ -490,7 +491,10 @@ dns_end(dns_look_t *look)
 }
 
 
-/* none before all were asked, as those of the others would have gone */
+/*
+ * None before all were asked, as those of the others would have gone; then
+ * what there is, as others that were given needn't wait for what fails.
+ */
 
 static void
 dns_tell(void)
@@ -512,12 +516,13 @@ dns_tell(void)
         goto failed;
     }
 
-    if (places_equal(&all, &dns_told)) {
+    if (dns_is_told && places_equal(&all, &dns_told)) {
         goto failed;
     }
 
     places_free(&dns_told);
     dns_told = told;
+    dns_is_told = 1;
 
     dns_found(&all);
     return;
@@ -598,4 +603,5 @@ dns_close(void)
 
     dns_looks = NULL;
     dns_n = 0;
+    dns_is_told = 0;
 }

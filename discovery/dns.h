@@ -14,7 +14,8 @@
 /*
  * names are NAME or NAME:PORT (80 if there is none; SRV records have their
  * own), interval in ms is how often they are looked up; both stay the
- * caller's.  Returns 0, or -1 with the reason.
+ * caller's.  found is called once all of them were looked up, without places
+ * if that has failed for all.  Returns 0, or -1 with the reason.
  */
 
 int dns_open(char *const *names, unsigned n, long interval, places_pt found,

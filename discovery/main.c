@@ -151,19 +151,20 @@ main_source(reason_t why)
         return kubernetes_open(&main_options, proxies_found, why);
     }
 
-    if (main_options.fixed.n) {
-        memset(&places, 0, sizeof(places));
-
-        if (main_fixed(&places) == -1) {
-            return reason(why, "out of memory");
-        }
-
-        proxies_found(&places);
+    if (main_options.ndns) {
+        return dns_open(main_options.dns, main_options.ndns,
+                        main_options.interval, main_found, why);
     }
 
-    return main_options.ndns == 0 ? 0
-           : dns_open(main_options.dns, main_options.ndns,
-                      main_options.interval, main_found, why);
+    memset(&places, 0, sizeof(places));
+
+    if (main_fixed(&places) == -1) {
+        return reason(why, "out of memory");
+    }
+
+    proxies_found(&places);
+
+    return 0;
 }
 
 
@@ -231,11 +232,18 @@ main_look(void *data)
 }
 
 
-/* what DNS has found, and those that are always there */
+/*
+ * What DNS has found, and those that are always there: they wait for it at
+ * first, as a part of the proxies isn't what there is.
+ */
 
 static void
 main_found(places_t *places)
 {
+    if (places->n == 0 && main_options.fixed.n == 0) {
+        return;                   /* nothing is known */
+    }
+
     if (main_fixed(places) == -1) {
         log_line(LOG_ERROR, "out of memory", NULL);
         places_free(places);

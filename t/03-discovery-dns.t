@@ -58,10 +58,12 @@ sub await {
 sub found {
     my ($self) = @_;
 
-    return await(sub {
-        my @found = $self->log =~ /^found (.*)$/mg;
-        $found[$self->{seen}];
-    }) && ($self->log =~ /^found (.*)$/mg)[$self->{seen}++];
+    await(sub {
+        my @found = $self->log =~ /^found/mg;
+        @found > $self->{seen};
+    }) or return;
+
+    return ($self->log =~ /^found ?(.*)$/mg)[$self->{seen}++];
 }
 
 
@@ -259,10 +261,9 @@ await(sub { $dns->asked('b.test') > $asked });
 unlike($run->log, qr/found/, 'none is told before all names were asked');
 is($run->stop, 0, 'and it ends in order while it waits');
 
-$run = start($dns, 200, 'nobody.test');
-says($run, qr/nobody\.test/);
-unlike($run->log, qr/found/, 'that nothing can be found is not that there is '
-    . 'nothing');
+$run = start($dns, 200, 'nobody.test', 'nobody-else.test');
+is(found($run), '', 'where all of them fail there are no places');
+is(() = ($run->log =~ /level=WARN/g), 2, '... after each has failed');
 is($run->stop, 0, '... in order');
 
 $run = start($dns, 100, 'a.test');
