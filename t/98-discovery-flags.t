@@ -11,10 +11,22 @@ use Test::More;
 
 use lib "$FindBin::Bin/lib";
 
+use Container qw(await);
 use Discovery qw(free_port group run_discovery write_to);
 use DiscoveryProxy;
 
+my $root = "$FindBin::Bin/..";
 my $dir = File::Temp->newdir;
+
+
+sub slurp {
+    my ($file) = @_;
+
+    open my $fh, '<', "$root/$file" or die "$file: $!\n";
+    local $/;
+
+    return <$fh>;
+}
 
 
 # What it says of itself
@@ -23,8 +35,13 @@ my ($status, $help) = run_discovery('--help');
 my %flag = map { /^  --([\w.-]+)(?:=(.*))?$/ ? ($1, $2) : () }
     split /\n/, $help;
 
+my $page = slurp('docs/discovery-program.md');
+my %documented = $page =~ /^\| `--([\w.-]+)(?:=([^`]*))?` \| .* \|$/mg;
+
 is($status, 0, '--help is no mistake');
 cmp_ok(scalar keys %flag, '>', 15, 'and says the flags');
+is_deeply(\%documented, \%flag,
+    'docs/discovery-program.md has every flag with its value, and no other');
 
 # those of the sidecar that it replaces, with its defaults
 
@@ -186,5 +203,27 @@ ok($d->ready, 'it is ready');
 is($d->log, '', '--log.level=error says nothing without one');
 $d->signal('INT');
 is($d->ended(5), 0, 'SIGINT ends it, too');
+
+
+# Its metrics, whichever way it works
+
+write_to("$dir/token", "token\n");
+
+my @ways = ([ '--dns=localhost:1', files() ], [ '--apiserver=http://127.0.0.1:1',
+    "--token-file=$dir/token", '--namespace=x', '--cacert=', '--sd-listen' ]);
+my %served;
+
+for my $way (@ways) {
+    $d = Discovery->new(@$way);
+
+    ok(await(20, sub { $d->page('/metrics') }), 'it serves metrics')
+        or diag $d->log;
+    %served = (%served, (($d->page('/metrics') // {})->{body} // '')
+        =~ /^# TYPE (\S+) (\w+)$/mg);
+    is($d->stop, 0, 'it ends in order');
+}
+
+is_deeply({ $page =~ /^\| `((?:monitoring_proxy|process)_\w+)` \| (\w+) \|/mg },
+    \%served, 'docs/discovery-program.md has every metric, and no other');
 
 done_testing();
