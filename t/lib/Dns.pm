@@ -53,6 +53,7 @@ sub new {
 
     if ($self->{pid} == 0) {
         $SIG{INT} = $SIG{TERM} = 'DEFAULT';
+        $SIG{PIPE} = 'IGNORE';
         open STDOUT, '>', '/dev/null';
         serve($socket, $tcp, $file);
     }
