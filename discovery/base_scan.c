@@ -48,7 +48,8 @@ static int scan_broken(scan_t *s);
 static int scan_fail(scan_t *s, yaml_mark_t at, const char *text);
 static size_t scan_offset(scan_t *s, size_t index);
 static size_t scan_line(scan_t *s);
-static size_t scan_comments(scan_t *s, size_t at);
+static size_t scan_behind(scan_t *s, size_t at);
+static size_t scan_break(const scan_t *s, size_t at);
 
 
 int
@@ -599,24 +600,20 @@ static size_t
 scan_line(scan_t *s)
 {
     size_t  at, n;
-    str_t   rest;
 
     at = scan_offset(s, s->last.index);
 
     /* as that of a text of several lines does */
 
     if (s->last.column == 0) {
-        return scan_comments(s, at);
+        return scan_behind(s, at);
     }
 
     while (at < s->text.len) {
-        rest.start = s->text.start + at;
-        rest.len = s->text.len - at;
-
-        n = base_scan_break(rest);
+        n = scan_break(s, at);
 
         if (n) {
-            return scan_comments(s, at + n);
+            return scan_behind(s, at + n);
         }
 
         at++;
@@ -626,35 +623,64 @@ scan_line(scan_t *s)
 }
 
 
-/* comments that are indented more than a key are about what they follow */
+/*
+ * Comments that are indented more than a key are about what they follow.  A
+ * tab in a line that is blank else may follow some values, but not others.
+ */
 
 static size_t
-scan_comments(scan_t *s, size_t at)
+scan_behind(scan_t *s, size_t at)
 {
-    size_t  i, n;
-    str_t   rest;
+    int     tab, comment;
+    size_t  i, indent, n;
 
-    for ( ;; ) {
+    i = at;
 
-        for (i = at; i < s->text.len && s->text.start[i] == ' '; i++) {
-            /* void */
+    while (i < s->text.len) {
+        tab = 0;
+        comment = 0;
+
+        for (indent = 0;
+             i < s->text.len && strchr(" \t", s->text.start[i]);
+             indent++)
+        {
+            tab |= s->text.start[i++] == '\t';
         }
 
-        if (i == s->text.len || s->text.start[i] != '#'
-            || i - at <= s->found->key)
-        {
+        if (i < s->text.len && s->text.start[i] == '#') {
+
+            if (tab || indent <= s->found->key) {
+                return at;
+            }
+
+            comment = 1;
+
+            while (i < s->text.len && scan_break(s, i) == 0) {
+                i++;
+            }
+        }
+
+        n = scan_break(s, i);
+
+        if (n == 0 && i < s->text.len) {
             return at;
         }
 
-        do {
-            i++;
-            rest.start = s->text.start + i;
-            rest.len = s->text.len - i;
-            n = base_scan_break(rest);
-        } while (i < s->text.len && n == 0);
+        i += n;
 
-        at = i + n;
+        if (tab || comment) {
+            at = i;
+        }
     }
+
+    return at;
+}
+
+
+static size_t
+scan_break(const scan_t *s, size_t at)
+{
+    return base_scan_break((str_t) { s->text.start + at, s->text.len - at });
 }
 
 

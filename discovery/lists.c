@@ -36,12 +36,15 @@ static int lists_is_list(const char *name);
 static void lists_names(buffer_t *names, int pushprox,
     const output_list_t *lists, size_t n);
 static int lists_is_of(const char *name, const buffer_t *names);
+static void lists_settle(void);
 static void lists_failed(const char *msg, const char *why);
 
 
 static const char  *lists_path;
 static uint64_t     lists_written;
 static uint64_t     lists_failures;
+static buffer_t     lists_wrong;              /* what fails this time ... */
+static buffer_t     lists_told;               /* ... and did the last time */
 
 
 int
@@ -120,19 +123,41 @@ lists_put(const output_list_t *lists, size_t n)
     size_t    i;
     reason_t  why;
 
-    if (lists_open(lists_path, why) == -1) {
-        lists_failed("the lists aren't written", why);
-        return;
-    }
+    if (lists_open(lists_path, why) == 0) {
 
-    for (i = 0; i < n; i++) {
-        if (lists_write(&lists[i], why) == -1) {
-            lists_failed("a list isn't written, what it had stays", why);
+        for (i = 0; i < n; i++) {
+            if (lists_write(&lists[i], why) == -1) {
+                lists_failed("a list isn't written, what it had stays", why);
+            }
         }
+
+        lists_remove(0, lists, n);
+        lists_remove(1, lists, n);
+
+    } else {
+        lists_failed("the lists aren't written", why);
     }
 
-    lists_remove(0, lists, n);
-    lists_remove(1, lists, n);
+    lists_settle();
+}
+
+
+/* what goes on failing was told */
+
+static void
+lists_settle(void)
+{
+    buffer_t  told;
+
+    if (lists_told.len && lists_wrong.len == 0) {
+        log_line(LOG_INFO, "the lists are written again", NULL);
+    }
+
+    told = lists_told;
+    lists_told = lists_wrong;
+    lists_wrong = told;
+
+    buffer_clear(&lists_wrong);
 }
 
 
@@ -312,7 +337,10 @@ lists_failed(const char *msg, const char *why)
 {
     lists_failures++;
 
-    log_line(LOG_ERROR, msg, "err", why, NULL);
+    log_line(lists_told.len && strstr(lists_told.start, why)
+             ? LOG_DEBUG : LOG_ERROR, msg, "err", why, NULL);
+
+    buffer_text(&lists_wrong, why);
 }
 
 
@@ -358,4 +386,12 @@ lists_metrics(buffer_t *page)
     buffer_format(page,
                   "monitoring_proxy_discovery_list_write_failures_total"
                   " %llu\n", (unsigned long long) lists_failures);
+}
+
+
+void
+lists_close(void)
+{
+    buffer_free(&lists_wrong);
+    buffer_free(&lists_told);
 }

@@ -21,7 +21,7 @@ int lists_open(const char *path, reason_t why);
 
 /*
  * Writes those that have changed, and removes those of others.  What fails is
- * logged, and done again the next time.
+ * logged once, and done again the next time.
  */
 
 void lists_put(const output_list_t *lists, size_t n);
@@ -31,6 +31,7 @@ void lists_put(const output_list_t *lists, size_t n);
 int lists_are_pushprox(const output_list_t *list);
 
 void lists_metrics(buffer_t *page);
+void lists_close(void);
 
 
 #endif /* _DISCOVERY_LISTS_H_INCLUDED_ */

@@ -37,6 +37,7 @@ static void output_check(void);
 static void output_checked(const char *failed, int said);
 static void output_refuse(const char *failed, int said);
 static void output_write(void);
+static log_level_e output_level(const char *why);
 static void output_line(buffer_t *line, const char *text);
 
 
@@ -57,6 +58,7 @@ static buffer_t          output_wanted;       /* the configuration */
 static buffer_t          output_refused;      /* one that is known to be bad */
 static int               output_more;         /* another is wanted now */
 static int               output_written;      /* it is as it is wanted */
+static reason_t          output_told;         /* why it isn't */
 
 static uint64_t          output_writes;
 static uint64_t          output_write_failures;
@@ -352,9 +354,9 @@ output_refuse(const char *failed, int said)
     output_check_failures++;
 
     if (!said) {
-        log_line(LOG_ERROR, "the configuration can't be checked, the old one"
-                 " stays", "promtool", output_promtool.start, "err", failed,
-                 NULL);
+        log_line(output_level(failed), "the configuration can't be checked,"
+                 " the old one stays", "promtool", output_promtool.start,
+                 "err", failed, NULL);
         return;
     }
 
@@ -387,18 +389,34 @@ output_write(void)
         reload_cancel();
 
         output_write_failures++;
-        log_line(LOG_ERROR, "the configuration isn't written, the old one"
-                 " stays", "err", why, NULL);
+        log_line(output_level(why), "the configuration isn't written, the old"
+                 " one stays", "err", why, NULL);
         return;
     }
 
     output_written = 1;
+    output_told[0] = '\0';
     output_writes++;
 
     log_line(LOG_INFO, "wrote the configuration", "file",
              output_options->target, NULL);
 
     reload_start();
+}
+
+
+/* what goes on failing is told once */
+
+static log_level_e
+output_level(const char *why)
+{
+    if (strncmp(output_told, why, sizeof(reason_t) - 1) == 0) {
+        return LOG_DEBUG;
+    }
+
+    (void) reason(output_told, "%s", why);
+
+    return LOG_ERROR;
 }
 
 
@@ -480,6 +498,7 @@ output_close(void)
 {
     reload_close();
     command_stop();
+    lists_close();
     output_forget();
 
     base_free(&output_base);

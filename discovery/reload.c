@@ -38,6 +38,7 @@ static buffer_t       reload_said;
 static int            reload_due;
 static int            reload_changed;         /* while it is under way */
 static int64_t        reload_wait;
+static reason_t       reload_why;             /* told last */
 
 static uint64_t       reload_reloads;
 static uint64_t       reload_failures;
@@ -175,6 +176,7 @@ reload_done(void *data, CURLcode rc)
         return;
     }
 
+    reload_why[0] = '\0';
     reload_reloads++;
     reload_at = time(NULL);
 
@@ -224,9 +226,15 @@ reload_answer(CURLcode rc, reason_t why)
 static void
 reload_again(const char *why)
 {
-    char  wait[32];
+    char         wait[32];
+    log_level_e  level;
 
     reload_failures++;
+
+    /* what goes on failing is told once */
+
+    level = strcmp(reload_why, why) == 0 ? LOG_DEBUG : LOG_ERROR;
+    (void) reason(reload_why, "%s", why);
 
     if (reload_wait == 0) {
         reload_wait = RELOAD_FIRST;
@@ -239,7 +247,7 @@ reload_again(const char *why)
     (void) snprintf(wait, sizeof(wait), "%llds",
                     (long long) reload_wait / 1000);
 
-    log_line(LOG_ERROR, "Prometheus has not reloaded its configuration",
+    log_line(level, "Prometheus has not reloaded its configuration",
              "url", reload_url.start, "err", why, "retry_in", wait, NULL);
 
     loop_set(&reload_timer, reload_wait);
