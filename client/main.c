@@ -414,7 +414,8 @@ main_page(void *data, server_answer_t *answer)
     metrics_page(page);
 
     exposition_head(page, "monitoring_proxy_client_connected", "gauge",
-                    "Whether the proxy holds a poll for the name.");
+                    "Whether the proxy holds a poll for the name, or waits for"
+                    " a push.");
 
     for (i = 0; i < main_npollers; i++) {
         p = &main_poller[i];
