@@ -118,7 +118,6 @@ api_start(api_t *api, const char *path, long msec)
 
     /* which the timer tells, as done isn't called from in here */
 
-    api->transfer.running = 0;
     loop_set(&api->timer, 0);
 }
 

@@ -6,7 +6,6 @@
  */
 
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -14,6 +13,7 @@
 
 #include "api.h"
 #include "exposition.h"
+#include "found.h"
 #include "kubernetes.h"
 #include "log.h"
 #include "slices.h"
@@ -24,15 +24,12 @@
 #define KUBERNETES_WATCH    120          /* s, and up to twice as much */
 #define KUBERNETES_OVER     30           /* s that a server may take to end */
 #define KUBERNETES_SHORT    1000         /* ms: a watch that failed, as such */
-#define KUBERNETES_GATHER   100          /* ms: events that are told at once */
 #define KUBERNETES_WAIT     1000         /* ms, before the first try again */
 #define KUBERNETES_WAIT_MAX 30000        /* ms */
 
 #define KUBERNETES_RULE                                                       \
     "apiGroups: [\"discovery.k8s.io\"], resources: [\"endpointslices\"],"     \
     " verbs: [\"list\", \"watch\"]"
-
-#define KUBERNETES_PREFIX   "monitoring_proxy_discovery_kubernetes_"
 
 
 typedef enum {
@@ -52,7 +49,6 @@ typedef enum {
 
 typedef struct {
     const options_t    *options;
-    places_pt           found;
 
     pod_t               pod;
     api_t               api;
@@ -64,10 +60,6 @@ typedef struct {
     int                 listing;
     int                 invalid;     /* an event was */
     reason_t            why;         /* ... since */
-
-    places_t            told;
-    int                 known;       /* they were told once */
-    loop_timer_t        gather;
 
     loop_timer_t        timer;
     int64_t             started;
@@ -97,10 +89,6 @@ static void kubernetes_again(failure_e failure, const char *err);
 static void kubernetes_failed(failure_e failure, const char *err);
 static void kubernetes_relist(void);
 static void kubernetes_wait(void);
-static void kubernetes_changed(void);
-static void kubernetes_tell(void *data);
-static void kubernetes_tell_skipped(void);
-static void kubernetes_tell_none(void);
 
 
 static kubernetes_t  k;
@@ -127,10 +115,8 @@ kubernetes_open(const options_t *options, places_pt found, reason_t why)
     }
 
     k.options = options;
-    k.found = found;
     k.wait = KUBERNETES_WAIT;
 
-    k.gather.handler = kubernetes_tell;
     k.timer.handler = kubernetes_start;
 
     k.api.began = kubernetes_began;
@@ -140,6 +126,8 @@ kubernetes_open(const options_t *options, places_pt found, reason_t why)
     if (pod_open(&k.pod, options, why) == -1) {
         return -1;
     }
+
+    found_open(options, k.pod.namespace.start, &k.slices, found);
 
     if (api_open(&k.api, &k.pod) == -1) {
         return reason(why, "out of memory");
@@ -155,8 +143,8 @@ void
 kubernetes_close(void)
 {
     loop_unset(&k.timer);
-    loop_unset(&k.gather);
 
+    found_close();
     api_close(&k.api);
     pod_close(&k.pod);
 
@@ -164,7 +152,6 @@ kubernetes_close(void)
     slices_free(&k.listed);
     buffer_free(&k.at.version);
     buffer_free(&k.at.next);
-    places_free(&k.told);
 }
 
 
@@ -292,7 +279,7 @@ kubernetes_line(void *data, str_t line)
     k.wait = KUBERNETES_WAIT;
 
     if (event.changed) {
-        kubernetes_changed();
+        found_changed();
     }
 
     return 0;
@@ -389,7 +376,7 @@ kubernetes_listed(void)
 
     if (k.at.next.len == 0) {
         slices_replace(&k.slices, &k.listed);
-        kubernetes_changed();
+        found_changed();
     }
 
     kubernetes_start(NULL);
@@ -552,133 +539,10 @@ kubernetes_wait(void)
 }
 
 
-/* a rollout, or many pods that start, make many events */
-
-static void
-kubernetes_changed(void)
-{
-    if (k.gather.prev == NULL) {
-        loop_set(&k.gather, KUBERNETES_GATHER);
-    }
-}
-
-
-static void
-kubernetes_tell(void *data)
-{
-    places_t  places, told;
-
-    (void) data;
-
-    memset(&places, 0, sizeof(places));
-    memset(&told, 0, sizeof(told));
-
-    kubernetes_tell_skipped();
-
-    if (slices_places(&k.slices, &places) == -1
-        || slices_places(&k.slices, &told) == -1)
-    {
-        places_free(&places);
-        places_free(&told);
-        return;
-    }
-
-    if (k.known && places_equal(&told, &k.told)) {
-        places_free(&places);
-        places_free(&told);
-        return;
-    }
-
-    k.known = 1;
-
-    places_free(&k.told);
-    k.told = told;
-
-    if (told.n == 0) {
-        kubernetes_tell_none();
-    }
-
-    k.found(&places);
-}
-
-
-static void
-kubernetes_tell_skipped(void)
-{
-    size_t    i;
-    char      number[16];
-    slice_t  *slice;
-
-    for (i = 0; i < k.slices.n; i++) {
-        slice = k.slices.slice[i];
-
-        if (slice->why[0] == '\0' || slice->told) {
-            continue;
-        }
-
-        slice->told = 1;
-
-        if (slice->portless) {
-            log_line(LOG_INFO, "an EndpointSlice is of other ports",
-                     "endpointslice", slice->name, "reason", slice->why, NULL);
-            continue;
-        }
-
-        (void) snprintf(number, sizeof(number), "%u", slice->skipped);
-
-        log_line(LOG_WARN, "endpoints are skipped", "endpointslice",
-                 slice->name, "n", number, "err", slice->why, NULL);
-    }
-}
-
-
-/* a namespace that isn't there is no error to the API server */
-
-static void
-kubernetes_tell_none(void)
-{
-    char        number[32];
-    size_t      i, endpoints;
-    buffer_t    selector;
-
-    endpoints = 0;
-
-    for (i = 0; i < k.slices.n; i++) {
-        endpoints += k.slices.slice[i]->endpoints;
-    }
-
-    memset(&selector, 0, sizeof(selector));
-
-    buffer_format(&selector, "%s=%s", k.options->label_name,
-                  k.options->label_value);
-    (void) snprintf(number, sizeof(number), "%zu", k.slices.n);
-
-    log_line(LOG_WARN, k.slices.n == 0
-                       ? "there is no EndpointSlice with that label, or no"
-                         " such namespace"
-                       : endpoints == 0
-                         ? "there are no endpoints with that label"
-                         : "there are no endpoints that serve with that label"
-                           " and port",
-             "namespace", k.pod.namespace.start, "label",
-             selector.failed ? "" : selector.start, "port", k.options->port,
-             "endpointslices", number, NULL);
-
-    buffer_free(&selector);
-}
-
-
 void
 kubernetes_metrics(buffer_t *page)
 {
-    int     i;
-    size_t  n, skipped;
-
-    skipped = 0;
-
-    for (n = 0; n < k.slices.n; n++) {
-        skipped += k.slices.slice[n]->skipped;
-    }
+    int  i;
 
     exposition_head(page, KUBERNETES_PREFIX "connected", "gauge",
                     "Whether EndpointSlices are being watched.");
@@ -718,11 +582,5 @@ kubernetes_metrics(buffer_t *page)
                       (unsigned long long) k.failures[i]);
     }
 
-    exposition_head(page, KUBERNETES_PREFIX "endpointslices", "gauge",
-                    "EndpointSlices that have the label.");
-    buffer_format(page, KUBERNETES_PREFIX "endpointslices %zu\n", k.slices.n);
-
-    exposition_head(page, KUBERNETES_PREFIX "skipped_endpoints", "gauge",
-                    "Endpoints that can't be understood.");
-    buffer_format(page, KUBERNETES_PREFIX "skipped_endpoints %zu\n", skipped);
+    found_metrics(page);
 }

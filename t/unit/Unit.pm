@@ -187,7 +187,7 @@ sub kubernetes_runner {
     build('kubernetes_run', '-fsanitize=address,undefined',
         '-fno-sanitize-recover=all', '-D_GNU_SOURCE', "-I$root/common",
         "-I$root/discovery", "$root/t/unit/kubernetes_run.c",
-        map({ "$root/discovery/$_.c" } qw(api kubernetes places pod slice
+        map({ "$root/discovery/$_.c" } qw(api found kubernetes places pod slice
             slices)),
         map({ "$root/common/$_.c" } qw(exposition log loop secret str
             transfer)), '-lcurl', '-ljansson');
