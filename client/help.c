@@ -2,12 +2,14 @@
 #include <string.h>
 
 #include "help.h"
+#include "loop.h"
 #include "str.h"
 
 
 #define HELP_NAME   "Prom-Poll-Replica"
 #define HELP_DELAY  100           /* ms, for scrapes to be over, and tries */
 #define HELP_TRIES  16            /* for one scrape */
+#define HELP_OFTEN  1000          /* ms between scrapes */
 
 
 void
@@ -61,21 +63,26 @@ help_headers(help_t *help, struct curl_slist *headers)
 
 
 /*
- * With one replica, another lane is as good as the first, and the next scrape
- * finds a poll that waits.  With more it may take many connections, and most
- * scrapes are over sooner.
+ * Most names are scraped seldom, and scrapes are over soon: one lane is enough.
+ * Where they come one behind the other, the next is to find a poll that waits,
+ * if that takes no more than a connection.
  */
 
 int
 help_begin(help_t *help, const lane_t *lanes)
 {
+    int64_t  since;
+
+    since = loop_now() - help->begun;
+
+    help->begun += since;
     help->tries = 0;
 
     if (help->line[0] == '\0' || lanes_have_known(lanes)) {
         return 0;
     }
 
-    if (!help->tried) {
+    if (!help->tried && since < HELP_OFTEN) {
         help->tried = 1;
         return 0;
     }

@@ -10,6 +10,8 @@
 #define _CLIENT_HELP_H_INCLUDED_
 
 
+#include <stdint.h>
+
 #include "lane.h"
 
 
@@ -19,6 +21,7 @@
 typedef struct {
     char                 line[sizeof("Prom-Poll-Replica: ") + HELP_ID];
     struct curl_slist    header;  /* the line, and the headers of any poll */
+    int64_t              begun;   /* the last scrape */
     unsigned             tries;   /* that came to another replica, in a row */
     unsigned             tried:1; /* at once, since it is this replica */
 } help_t;

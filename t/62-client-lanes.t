@@ -83,11 +83,10 @@ my $id = 'Prom-Poll-Replica: r1';
     my $first = $proxy->poll;
     ok(!defined bound($first), 'the first poll is for any replica');
 
-    # the second lane is tried once at once
-
     my $scrape = give($proxy, $first, 'one', $id);
     my $poll = $proxy->poll;
-    ok(!same($poll, $first), 'it polls by another connection meanwhile');
+    ok(!same($poll, $first), 'it polls by another connection meanwhile')
+        or BAIL_OUT($client->log);
     is(bound($poll), 'r1', 'for the same replica');
 
     my @seen = send_away($proxy, $poll);
