@@ -63,9 +63,9 @@ help_headers(help_t *help, struct curl_slist *headers)
 
 
 /*
- * Most names are scraped seldom, and scrapes are over soon: one lane is enough.
- * Where they come one behind the other, the next is to find a poll that waits,
- * if that takes no more than a connection.
+ * Most names are scraped seldom, and scrapes are over soon: one lane is
+ * enough.  Where they come one behind the other, the next is to find a poll
+ * that waits, if that takes no more than a connection.
  */
 
 int
