@@ -505,6 +505,8 @@ server_text(buffer_t *text)
     t = text->failed ? NULL : calloc(1, sizeof(*t));
 
     if (t) {
+        buffer_fit(text);
+
         t->text = *text;
         t->uses = 1;
 

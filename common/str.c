@@ -227,6 +227,24 @@ buffer_clear(buffer_t *b)
 
 
 void
+buffer_fit(buffer_t *b)
+{
+    char  *start;
+
+    if (b->start == NULL) {
+        return;
+    }
+
+    start = realloc(b->start, b->len + 1);
+
+    if (start) {
+        b->start = start;
+        b->size = b->len + 1;
+    }
+}
+
+
+void
 buffer_free(buffer_t *b)
 {
     free(b->start);

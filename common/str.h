@@ -64,6 +64,7 @@ void buffer_format(buffer_t *b, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void buffer_url(buffer_t *b, const char *url);       /* no credentials of it */
 void buffer_clear(buffer_t *b);                      /* keeps its memory */
+void buffer_fit(buffer_t *b);                        /* keeps no more */
 void buffer_free(buffer_t *b);
 
 /* -1, for the caller to return */

@@ -75,9 +75,10 @@ list_add(list_t *list, size_t name, size_t line, connected_e connected)
 
 
 void
-list_sort(list_t *list)
+list_end(list_t *list)
 {
-    size_t  i, n;
+    size_t    i, n;
+    group_t  *group;
 
     if (list->n == 0) {
         return;
@@ -96,7 +97,16 @@ list_sort(list_t *list)
         }
     }
 
+    group = realloc(list->group, n * sizeof(group_t));
+
+    if (group) {
+        list->group = group;
+        list->size = n;
+    }
+
     list->n = n;
+
+    buffer_fit(&list->text);
 }
 
 

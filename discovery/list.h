@@ -53,9 +53,9 @@ int list_compare(str_t a, str_t b);
 
 int list_add(list_t *list, size_t name, size_t line, connected_e connected);
 
-/* once all are added; of several with a name the first one stays */
+/* sorts them, once all are added; the first one of a name stays */
 
-void list_sort(list_t *list);
+void list_end(list_t *list);
 
 void list_free(list_t *list);
 

@@ -117,7 +117,7 @@ reader_read(const reader_t *reader, str_t text, reader_pt read, list_t *list,
         goto failed;
     }
 
-    list_sort(list);
+    list_end(list);
 
     return 0;
 
