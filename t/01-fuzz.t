@@ -79,8 +79,8 @@ sub fuzzes {
     succeeds("$what: the fuzzer is built", '/usr/bin/env', 'clang',
         qw(-std=c17 -g -O1 -Wall -Wextra -Werror),
         '-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all',
-        "-I$grammar", "-I$FindBin::Bin/../hosts", "-I$client",
-        "-I$token", "-I$common", "-I$FindBin::Bin/unit",
+        "-I$grammar", "-I$FindBin::Bin/../hosts", "-I$common", "-I$client",
+        "-I$token", "-I$FindBin::Bin/unit",
         "$fuzz/${what}_fuzz.c", @sources, '-o', "$dir/${what}_fuzz")
         or skip 'no fuzzer', 2;
 
