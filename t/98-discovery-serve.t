@@ -6,14 +6,16 @@
 use warnings;
 use strict;
 
+use File::Temp;
 use FindBin;
 use IO::Socket qw(SOL_SOCKET SO_RCVBUF);
+use JSON::PP ();
 use Test::More;
 
 use lib "$FindBin::Bin/lib";
 
-use Container qw(await);
-use Discovery qw(group);
+use Container qw(await directory);
+use Discovery qw(free_port group write_to);
 use DiscoveryProxy;
 use Http qw(connection read_response request send_request);
 
@@ -40,6 +42,13 @@ sub lists {
     await(10, sub { $discovery->listed eq $expected });
 
     return $discovery->listed;
+}
+
+
+sub shown {
+    my ($labels) = @_;
+
+    return join ',', map { "$_=$labels->{$_}" } sort keys %$labels;
 }
 
 
@@ -180,6 +189,72 @@ $second->lists(group('b'));
 $d->signal('HUP');
 is(lists($d, "a\@$at b\@$also"), "a\@$at b\@$also", 'SIGHUP asks at once');
 $d->stop;
+
+
+# Prometheus
+
+SKIP: {
+    my $program = $ENV{MP_PROMETHEUS} // '/usr/bin/prometheus';
+    skip 'no Prometheus', 7 if !-x $program;
+
+    my $dir = directory();
+    my $port = free_port();
+    my @flags = ("--static=$at,$also", '--interval=1s', '--dedupe',
+        '--sd-listen=127.0.0.1:' . free_port());
+
+    $first->lists(group('a'), group('b'));
+    $second->lists(group('b'));
+    $d = Discovery->new(@flags);
+
+    write_to("$dir/prometheus.yml", <<"EOF");
+scrape_configs:
+  - job_name: hosts
+    http_sd_configs:
+      - url: http://127.0.0.1:${\ $d->port}/targets
+        refresh_interval: 1s
+EOF
+
+    my $prometheus = bless { log => File::Temp->new }, 'Program';
+    $prometheus->run({}, $program, "--config.file=$dir/prometheus.yml",
+        "--storage.tsdb.path=$dir/data",
+        "--web.listen-address=127.0.0.1:$port");
+
+    my $active = sub {
+        my $answer = JSON::PP::decode_json(request($port,
+            path => '/api/v1/targets?state=active')->{body});
+
+        return join ' ', sort map { shown($_->{labels}) }
+            @{ $answer->{data}{activeTargets} };
+    };
+    my $both = 'instance=a,job=hosts instance=b,job=hosts';
+
+    ok(await(30, sub { $active->() eq $both }),
+        'Prometheus has each target once, and nothing of the proxy is in it')
+        or diag eval { $active->() } // $prometheus->log;
+
+    is($d->stop, 0, 'it ends in order');
+    $_->says('/targets', status => 500, body => '') for $first, $second;
+    $d = Discovery->new(@flags);
+
+    my $failures = sub {
+        my ($n) = request($port, path => '/metrics')->{body}
+            =~ /^prometheus_sd_http_failures_total\S* (\d+)$/m;
+        return $n // 0;
+    };
+
+    ok(await(20, sub { $d->page('/targets')->{status} == 503 }),
+        'one that is started while no proxy answers has no list');
+    my $failed = $failures->();
+    ok(await(20, sub { $failures->() > $failed }), 'Prometheus has noticed');
+    is($active->(), $both, 'and keeps its targets');
+
+    $_->lists(group('b')) for $first, $second;
+    ok(await(20, sub { $active->() eq 'instance=b,job=hosts' }),
+        'until there is a list again');
+
+    $prometheus->stop;
+    is($d->stop, 0, 'it ends in order');
+}
 
 
 # Many targets

@@ -39,14 +39,16 @@ sub run_discovery {
 
 
 # Options in front, in a hash: env, program (what runs it). The rest are flags.
-# Its pages are at a free port, which --sd-listen takes where it has no value.
+# Its pages are at a free port, which --sd-listen takes where it has no value,
+# if none is given.
 
 sub new {
     my ($class, @args) = @_;
 
     my $o = ref $args[0] ? shift @args : {};
     my $log = File::Temp->new(TEMPLATE => 'mp-log-XXXXXX', TMPDIR => 1);
-    my $port = free_port();
+    my ($given) = map { /^--(?:sd-listen|metrics-addr)=.*:(\d+)$/ } @args;
+    my $port = $given // free_port();
 
     s/^--sd-listen$/--sd-listen=127.0.0.1:$port/ for @args;
     unshift @args, "--metrics-addr=127.0.0.1:$port"
