@@ -299,8 +299,9 @@ my %flag = map { /^--([\w-]+)(?:=(.*))?$/ } split ' ', $discovery->{command};
 
 is(join(' ', map { /(\d+)\z/ } @{ $balancer->{ports} }), "@binds",
     'replicas: HAProxy listens on the ports that are published');
-is_deeply([ $balance =~ /^ +server-template \S+ \d+ (\S+)$/mg ],
-    [ 'proxy:22', 'proxy:8080' ], 'and connects to the replicas');
+is_deeply([ $balance =~ /^ +server proxy-(\d) (\S+) tcp-ut 10s$/mg ],
+    [ map({ ($_, 'proxy:22') } 1 .. 4), map { ($_, 'proxy:8080') } 1 .. 4 ],
+    'and connects to the replicas');
 is($flag{dns}, 'proxy:80', 'as the discovery asks them');
 like(file('compose/replicas/prometheus.yml'),
     qr{^ +- url: http://discovery\Q$flag{'sd-listen'}\E/targets$}m,
