@@ -243,6 +243,11 @@ is(placed(lists('-o', @all, 'stale a', 'places')), 'b a a b b b b a b',
 is(placed(lists(@all, 'stale a', 'places')), 'ab a ab b a b ab a ab',
     'which changes nothing where all list it');
 
+my $few = answer(map { group("x$_") } 0 .. 2);
+is(lists((map { "targets $_ $few" } qw(e c a d b)), 'places'),
+    join('', map { my $n = $_; map { "$_ x$n\n" } 'a' .. 'e' } 0 .. 2),
+    'proxies are in order, too');
+
 my $many = answer(map { group("host-$_") } 1 .. 3000);
 my @three = map { "targets $_ $many" } qw(a b c);
 
@@ -288,6 +293,10 @@ is_deeply([ map { scalar keys %$_ } @times ], [ (3000) x 4 ],
     'a proxy that goes takes no target along');
 is_deeply([ grep { $times[0]{$_} ne 'b' && $times[0]{$_} ne $times[1]{$_} }
     keys %{ $times[0] } ], [], 'those of others stay where they are');
+my @moved = grep { $times[0]{$_} eq 'b' } keys %{ $times[0] };
+my $to_a = grep { $times[1]{$_} eq 'a' } @moved;
+ok($to_a > @moved / 3 && $to_a < @moved * 2 / 3,
+    'and its own are spread over all others') or diag "$to_a of " . @moved;
 is_deeply($times[2], $times[1], 'as do all when there is another one');
 is_deeply([ grep { $times[3]{$_} eq 'c'
     || ($times[2]{$_} ne 'c' && $times[3]{$_} ne $times[2]{$_}) }
@@ -309,6 +318,10 @@ for my $once (0, 1) {
         'places', 'gone b', 'places'), "a x\nb x\n",
         'or at whoever else knows it');
 }
+
+is(lists("targets a $no", "targets b $yes", 'places', "targets a $yes",
+    'places', "targets a $no", "targets b $no", 'places'),
+    "b x\na x\nb x\nb x\n", 'having been at both, it stays at the one');
 
 is(lists('-o', "targets a $yes", "targets b $yes", 'stale a', 'places',
     "targets a $yes", 'places'), "b x\nb x\n",
