@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +30,7 @@
 #include "metrics.h"
 #include "poll.h"
 #include "server.h"
+#include "signals.h"
 
 
 #define MAIN_FAILED  1
@@ -43,9 +43,8 @@ static void main_tls(client_t *client);
 static int main_readable(const char *file);
 static int main_proxies(client_t *client);
 static int main_polls(client_t *client);
-static int main_signals(void);
 static void main_raise_limit(void);
-static void main_signal(void *data, uint32_t events);
+static void main_signal(int signo);
 static void main_ended(void *data);
 static void main_page(void *data, server_answer_t *answer);
 static void main_close(client_t *client);
@@ -58,7 +57,6 @@ static unsigned       main_nproxies;
 static poller_t      *main_poller;
 static unsigned       main_npollers;
 
-static loop_event_t   main_signal_ev = { -1, main_signal, NULL };
 static int            main_ending;
 
 static const server_page_t  main_metrics = {
@@ -119,8 +117,14 @@ main_run(client_t *client)
 
     main_tls(client);
 
+    (void) signal(SIGPIPE, SIG_IGN);
+
+    if (signals_open(SIGHUP, main_signal) == -1) {
+        log_line(LOG_ERROR, "signals", "err", strerror(errno), NULL);
+        goto done;
+    }
+
     if (main_files(client) == -1
-        || main_signals() == -1
         || main_proxies(client) == -1
         || main_polls(client) == -1)
     {
@@ -318,29 +322,6 @@ main_polls(client_t *client)
 }
 
 
-static int
-main_signals(void)
-{
-    sigset_t  set;
-
-    (void) sigemptyset(&set);
-    (void) sigaddset(&set, SIGTERM);
-    (void) sigaddset(&set, SIGINT);
-    (void) sigaddset(&set, SIGHUP);
-    (void) sigprocmask(SIG_BLOCK, &set, NULL);
-    (void) signal(SIGPIPE, SIG_IGN);
-
-    main_signal_ev.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-
-    if (main_signal_ev.fd == -1 || loop_add(&main_signal_ev, EPOLLIN) == -1) {
-        log_line(LOG_ERROR, "signals", "err", strerror(errno), NULL);
-        return -1;
-    }
-
-    return 0;
-}
-
-
 /* a connection for each poll, and two for each scrape */
 
 static void
@@ -356,19 +337,11 @@ main_raise_limit(void)
 
 
 static void
-main_signal(void *data, uint32_t events)
+main_signal(int signo)
 {
-    unsigned                  i;
-    struct signalfd_siginfo   si;
+    unsigned  i;
 
-    (void) data;
-    (void) events;
-
-    if (read(main_signal_ev.fd, &si, sizeof(si)) != sizeof(si)) {
-        return;
-    }
-
-    if (si.ssi_signo == SIGHUP) {
+    if (signo == SIGHUP) {
         log_line(LOG_INFO, "reads its files again", NULL);
         secret_reread(&main_token);
         return;
@@ -456,7 +429,5 @@ main_close(client_t *client)
 
     secret_close(&main_token);
 
-    if (main_signal_ev.fd != -1) {
-        close(main_signal_ev.fd);
-    }
+    signals_close();
 }

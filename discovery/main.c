@@ -17,7 +17,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "dns.h"
@@ -29,6 +28,7 @@
 #include "output.h"
 #include "pages.h"
 #include "proxies.h"
+#include "signals.h"
 
 
 #define MAIN_FAILED  1
@@ -38,8 +38,7 @@
 static int main_run(void);
 static int main_open(reason_t why);
 static int main_source(reason_t why);
-static int main_signals(reason_t why);
-static void main_signal(void *data, uint32_t events);
+static void main_signal(int signo);
 static void main_look(void *data);
 static void main_found(places_t *places);
 static int main_fixed(places_t *places);
@@ -48,7 +47,6 @@ static void main_close(void);
 
 static options_t     main_options;
 
-static loop_event_t  main_signal_ev = { -1, main_signal, NULL };
 static loop_timer_t  main_timer = { .handler = main_look };
 
 
@@ -116,8 +114,10 @@ main_open(reason_t why)
         return reason(why, "libcurl has failed to start");
     }
 
-    if (main_signals(why) == -1) {
-        return -1;
+    (void) signal(SIGPIPE, SIG_IGN);
+
+    if (signals_open(SIGHUP, main_signal) == -1) {
+        return reason(why, "signals: %s", strerror(errno));
     }
 
     merged_open(&main_options);
@@ -168,41 +168,10 @@ main_source(reason_t why)
 }
 
 
-static int
-main_signals(reason_t why)
-{
-    sigset_t  set;
-
-    (void) sigemptyset(&set);
-    (void) sigaddset(&set, SIGTERM);
-    (void) sigaddset(&set, SIGINT);
-    (void) sigaddset(&set, SIGHUP);
-    (void) sigprocmask(SIG_BLOCK, &set, NULL);
-    (void) signal(SIGPIPE, SIG_IGN);
-
-    main_signal_ev.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-
-    if (main_signal_ev.fd == -1 || loop_add(&main_signal_ev, EPOLLIN) == -1) {
-        return reason(why, "signals: %s", strerror(errno));
-    }
-
-    return 0;
-}
-
-
 static void
-main_signal(void *data, uint32_t events)
+main_signal(int signo)
 {
-    struct signalfd_siginfo  si;
-
-    (void) data;
-    (void) events;
-
-    if (read(main_signal_ev.fd, &si, sizeof(si)) != sizeof(si)) {
-        return;
-    }
-
-    if (si.ssi_signo != SIGHUP) {
+    if (signo != SIGHUP) {
         loop_end();
         return;
     }
@@ -295,7 +264,5 @@ main_close(void)
     merged_close();
     transfers_close();
 
-    if (main_signal_ev.fd != -1) {
-        close(main_signal_ev.fd);
-    }
+    signals_close();
 }

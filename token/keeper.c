@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "keeper.h"
 #include "kept.h"
 #include "log.h"
 #include "loop.h"
+#include "signals.h"
 #include "socket.h"
 
 
@@ -29,8 +29,7 @@
 static void keeper_mistake(void *data, const char *where, const char *what);
 static int keeper_run(const char *socket);
 static void keeper_limits(void);
-static int keeper_signals(void);
-static void keeper_signal(void *data, uint32_t events);
+static void keeper_signal(int signo);
 static void keeper_close(void);
 static void keeper_greet(buffer_t *lines);
 static int keeper_line(str_t line);
@@ -39,7 +38,6 @@ static int keeper_line(str_t line);
 static remotes_t      keeper_remotes;
 static kept_t        *keeper;
 static unsigned       keeper_n;
-static loop_event_t   keeper_signal_ev = { -1, keeper_signal, NULL };
 
 
 int
@@ -104,7 +102,10 @@ keeper_run(const char *socket)
         goto done;
     }
 
-    if (keeper_signals() == -1) {
+    (void) signal(SIGPIPE, SIG_IGN);
+
+    if (signals_open(0, keeper_signal) == -1) {
+        log_line(LOG_ERROR, "signals", "err", strerror(errno), NULL);
         goto done;
     }
 
@@ -164,35 +165,10 @@ keeper_limits(void)
 }
 
 
-static int
-keeper_signals(void)
-{
-    sigset_t  set;
-
-    (void) sigemptyset(&set);
-    (void) sigaddset(&set, SIGTERM);
-    (void) sigaddset(&set, SIGINT);
-    (void) sigprocmask(SIG_BLOCK, &set, NULL);
-    (void) signal(SIGPIPE, SIG_IGN);
-
-    keeper_signal_ev.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-
-    if (keeper_signal_ev.fd == -1
-        || loop_add(&keeper_signal_ev, EPOLLIN) == -1)
-    {
-        log_line(LOG_ERROR, "signals", "err", strerror(errno), NULL);
-        return -1;
-    }
-
-    return 0;
-}
-
-
 static void
-keeper_signal(void *data, uint32_t events)
+keeper_signal(int signo)
 {
-    (void) data;
-    (void) events;
+    (void) signo;
 
     log_line(LOG_INFO, "ends", NULL);
 
@@ -215,9 +191,7 @@ keeper_close(void)
 
     free(keeper);
 
-    if (keeper_signal_ev.fd != -1) {
-        close(keeper_signal_ev.fd);
-    }
+    signals_close();
 }
 
 

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -22,6 +21,7 @@
 #include "enrol_sync.h"
 #include "log.h"
 #include "loop.h"
+#include "signals.h"
 
 
 #define ENROL_CONNECTIONS  256        /* others wait in the kernel's queue */
@@ -65,8 +65,7 @@ struct connection_s {
 
 
 static int server_run(void);
-static int server_signals(void);
-static void server_signal(void *data, uint32_t events);
+static void server_signal(int signo);
 static int server_listen(const char *path);
 static void server_close(void);
 static void server_event(void *data, uint32_t events);
@@ -95,7 +94,6 @@ static const char                 *server_path;
 static const char                 *server_sync_path;
 
 static loop_event_t   server_ev = { -1, server_event, NULL };
-static loop_event_t   server_signal_ev = { -1, server_signal, NULL };
 static loop_timer_t   server_timer = { .handler = server_look };
 static loop_timer_t   server_rest = { .handler = server_rested };
 static loop_work_t    server_work = { .handler = server_decide };
@@ -149,7 +147,7 @@ wireguard_enrol(const wireguard_options_t *options, int argc, char **argv)
 static int
 server_run(void)
 {
-    if (loop_open() == -1 || server_signals() == -1
+    if (loop_open() == -1 || signals_open(0, server_signal) == -1
         || server_listen(server_path) == -1
         || loop_add(&server_ev, EPOLLIN) == -1)
     {
@@ -169,31 +167,10 @@ server_run(void)
 }
 
 
-static int
-server_signals(void)
-{
-    sigset_t  set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-
-    if (sigprocmask(SIG_BLOCK, &set, NULL) == -1) {
-        return -1;
-    }
-
-    server_signal_ev.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-
-    return server_signal_ev.fd == -1 ? -1
-                                     : loop_add(&server_signal_ev, EPOLLIN);
-}
-
-
 static void
-server_signal(void *data, uint32_t events)
+server_signal(int signo)
 {
-    (void) data;
-    (void) events;
+    (void) signo;
 
     loop_end();
 }
@@ -265,9 +242,7 @@ server_close(void)
         close(server_ev.fd);
     }
 
-    if (server_signal_ev.fd != -1) {
-        close(server_signal_ev.fd);
-    }
+    signals_close();
 }
 
 
