@@ -11,8 +11,8 @@ typedef void (*signals_pt)(int signo);
 
 
 /*
- * From here on SIGTERM and SIGINT are told to the handler, as is one more where
- * that isn't 0.  Returns 0, or -1 with errno.
+ * From here on SIGTERM and SIGINT are told to the handler, as is one more
+ * where that isn't 0.  Returns 0, or -1 with errno.
  */
 
 int signals_open(int one_more, signals_pt handler);
