@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "confine.h"
-#include "flags.h"
 #include "keeper.h"
 #include "prepare.h"
+#include "run.h"
 #include "settings.h"
 #include "version.h"
 
@@ -61,7 +61,7 @@ main(int argc, char **argv)
     }
 
     if (strcmp(command, "run") == 0) {
-        return flags_run(argc - 2, argv + 2, MAIN_RUN);
+        return run_program(argc - 2, argv + 2, MAIN_RUN);
     }
 
     if (strcmp(command, "settings") == 0 && argc == 2) {

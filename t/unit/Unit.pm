@@ -163,8 +163,8 @@ sub query_tool {
         '-fno-sanitize-recover=all', '-D_GNU_SOURCE', "-I$root/common",
         "-I$root/targets", "-I$root/token", "$root/t/unit/query_tool.c",
         "$root/common/str.c", "$root/targets/text.c",
-        map { "$root/token/$_.c" } qw(conf environment flags prepare remote
-            remotes settings value));
+        map { "$root/token/$_.c" } qw(conf environment prepare remote
+            remotes run settings value));
     return "$dir/query_tool";
 }
 

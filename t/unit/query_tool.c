@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "flags.h"
 #include "prepare.h"
+#include "run.h"
 #include "settings.h"
 
 
@@ -40,7 +40,7 @@ main(int argc, char **argv)
     }
 
     if (strcmp(command, "run") == 0 && argc > 2) {
-        return flags_run(argc - 3, argv + 3, argv[2]);
+        return run_program(argc - 3, argv + 3, argv[2]);
     }
 
     return 2;

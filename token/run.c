@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "flags.h"
+#include "run.h"
 #include "settings.h"
 
 
@@ -18,15 +18,15 @@
 #define FLAGS_USAGE   2
 
 
-static int flags_take(int argc, char **argv, reason_t why);
-static const setting_t *flags_find(const char *flag, size_t len, int *twin);
-static int flags_set(const setting_t *setting, int twin, const char *value,
+static int run_take(int argc, char **argv, reason_t why);
+static const setting_t *run_find(const char *flag, size_t len, int *twin);
+static int run_set(const setting_t *setting, int twin, const char *value,
     reason_t why);
-static int flags_used(int argc, char **argv, reason_t why);
+static int run_used(int argc, char **argv, reason_t why);
 
 
 int
-flags_run(int argc, char **argv, const char *program)
+run_program(int argc, char **argv, const char *program)
 {
     int        i;
     reason_t   why;
@@ -38,8 +38,8 @@ flags_run(int argc, char **argv, const char *program)
         }
     }
 
-    if (flags_take(argc, argv, why) == -1
-        || flags_used(argc, argv, why) == -1)
+    if (run_take(argc, argv, why) == -1
+        || run_used(argc, argv, why) == -1)
     {
         fprintf(stderr, "monitoring-proxy run: %s; see --help\n", why);
         return FLAGS_USAGE;
@@ -55,7 +55,7 @@ flags_run(int argc, char **argv, const char *program)
 
 
 static int
-flags_take(int argc, char **argv, reason_t why)
+run_take(int argc, char **argv, reason_t why)
 {
     int               i, twin;
     size_t            len;
@@ -70,7 +70,7 @@ flags_take(int argc, char **argv, reason_t why)
 
         flag = argv[i] + 2;
         len = strcspn(flag, "=");
-        setting = flags_find(flag, len, &twin);
+        setting = run_find(flag, len, &twin);
 
         if (setting == NULL) {
             return reason(why, "no such flag: --%.*s",
@@ -91,7 +91,7 @@ flags_take(int argc, char **argv, reason_t why)
             return reason(why, "--%.*s has no value", (int) len, flag);
         }
 
-        if (flags_set(setting, twin, value, why) == -1) {
+        if (run_set(setting, twin, value, why) == -1) {
             return -1;
         }
     }
@@ -103,7 +103,7 @@ flags_take(int argc, char **argv, reason_t why)
 /* twin: it is --flag-file, for the file with a secret */
 
 static const setting_t *
-flags_find(const char *flag, size_t len, int *twin)
+run_find(const char *flag, size_t len, int *twin)
 {
     size_t            n;
     const setting_t  *s;
@@ -140,7 +140,7 @@ flags_find(const char *flag, size_t len, int *twin)
 /* in the variable's place, whichever it had */
 
 static int
-flags_set(const setting_t *setting, int twin, const char *value, reason_t why)
+run_set(const setting_t *setting, int twin, const char *value, reason_t why)
 {
     int       rc;
     buffer_t  name = { NULL, 0, 0, 0 };
@@ -158,7 +158,7 @@ flags_set(const setting_t *setting, int twin, const char *value, reason_t why)
 /* variables may be there for others, but a flag is meant for this program */
 
 static int
-flags_used(int argc, char **argv, reason_t why)
+run_used(int argc, char **argv, reason_t why)
 {
     int               i, auth, twin;
     size_t            len;
@@ -177,7 +177,7 @@ flags_used(int argc, char **argv, reason_t why)
     for (i = 0; i < argc; i++) {
         flag = argv[i] + 2;
         len = strcspn(flag, "=");
-        setting = flags_find(flag, len, &twin);
+        setting = run_find(flag, len, &twin);
 
         for (s = settings_table; s->variable; s++) {
             if (s->flag && strcmp(s->flag, setting->flag) == 0

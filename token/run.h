@@ -4,13 +4,13 @@
  */
 
 
-#ifndef _TOKEN_FLAGS_H_INCLUDED_
-#define _TOKEN_FLAGS_H_INCLUDED_
+#ifndef _TOKEN_RUN_H_INCLUDED_
+#define _TOKEN_RUN_H_INCLUDED_
 
 
 /* returns the exit status, unless the program has taken this one's place */
 
-int flags_run(int argc, char **argv, const char *program);
+int run_program(int argc, char **argv, const char *program);
 
 
-#endif /* _TOKEN_FLAGS_H_INCLUDED_ */
+#endif /* _TOKEN_RUN_H_INCLUDED_ */
