@@ -14,8 +14,10 @@
 #define ASK_ANSWER   (64L * 1024 * 1024)       /* bytes */
 
 
+static int ask_header(ask_t *ask, const char *etag);
 static size_t ask_read(char *data, size_t size, size_t n, void *to);
 static void ask_done(void *data, CURLcode rc);
+static void ask_etag(ask_t *ask);
 
 
 int
@@ -53,8 +55,8 @@ ask_open(ask_t *ask)
 
 
 int
-ask_start(ask_t *ask, const char *address, const char *path, ask_done_pt done,
-    void *data)
+ask_start(ask_t *ask, const char *address, const char *path,
+    const char *etag, ask_done_pt done, void *data)
 {
     buffer_clear(&ask->url);
     buffer_format(&ask->url, "http://%s%s", address, path);
@@ -65,6 +67,7 @@ ask_start(ask_t *ask, const char *address, const char *path, ask_done_pt done,
     if (ask->url.failed
         || curl_easy_setopt(ask->transfer.easy, CURLOPT_URL, ask->url.start)
            != CURLE_OK
+        || ask_header(ask, etag) == -1
         || transfer_start(&ask->transfer) == -1)
     {
         return -1;
@@ -73,6 +76,37 @@ ask_start(ask_t *ask, const char *address, const char *path, ask_done_pt done,
     ask->data = data;
 
     return 0;
+}
+
+
+static int
+ask_header(ask_t *ask, const char *etag)
+{
+    int       rc;
+    buffer_t  line;
+
+    curl_slist_free_all(ask->headers);
+    ask->headers = NULL;
+
+    if (etag[0]) {
+        memset(&line, 0, sizeof(line));
+        buffer_format(&line, "If-None-Match: %s", etag);
+
+        if (!line.failed) {
+            ask->headers = curl_slist_append(NULL, line.start);
+        }
+
+        buffer_free(&line);
+
+        if (ask->headers == NULL) {
+            return -1;
+        }
+    }
+
+    rc = curl_easy_setopt(ask->transfer.easy, CURLOPT_HTTPHEADER,
+                          ask->headers);
+
+    return rc == CURLE_OK ? 0 : -1;
 }
 
 
@@ -122,6 +156,8 @@ ask_done(void *data, CURLcode rc)
         (void) reason(why, "it has no status");
     }
 
+    ask_etag(ask);
+
     /* it may be asked for more from there */
 
     who = ask->data;
@@ -133,6 +169,26 @@ ask_done(void *data, CURLcode rc)
     ask->done(who, status, (str_t) { body.start, body.len }, why);
 
     buffer_free(&body);
+}
+
+
+/* one that isn't like any is none */
+
+static void
+ask_etag(ask_t *ask)
+{
+    struct curl_header  *header;
+
+    ask->etag[0] = '\0';
+
+    if (curl_easy_header(ask->transfer.easy, "ETag", 0, CURLH_HEADER, -1,
+                         &header)
+        == CURLHE_OK
+        && strlen(header->value) < ASK_ETAG
+        && str_is_visible(str_of(header->value)))
+    {
+        memcpy(ask->etag, header->value, strlen(header->value) + 1);
+    }
 }
 
 
@@ -152,6 +208,7 @@ ask_close(ask_t *ask)
         transfer_close(&ask->transfer);
     }
 
+    curl_slist_free_all(ask->headers);
     buffer_free(&ask->body);
     buffer_free(&ask->url);
 }

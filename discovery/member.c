@@ -19,7 +19,7 @@
 static int member_ask_for(member_t *m, ask_t *ask, member_page_e page);
 static void member_told(void *data, long status, str_t body, reason_t why);
 static member_page_e member_instead(const member_t *m, long status);
-static void member_read(member_t *m, str_t body);
+static void member_read(member_t *m, str_t body, const char *etag);
 static void member_status(member_t *m, long status, str_t body);
 static void member_failed(member_t *m, const char *why);
 static void member_answered(member_t *m);
@@ -75,7 +75,15 @@ member_ask(member_t *m, ask_t *ask)
 static int
 member_ask_for(member_t *m, ask_t *ask, member_page_e page)
 {
-    if (ask_start(ask, m->address, member_pages[page], member_told, m) == -1) {
+    const char  *etag;
+
+    /* whose list isn't known any more, or is another page's, asks for it */
+
+    etag = page == MEMBER_CONNECTED ? m->etag : "";
+
+    if (ask_start(ask, m->address, member_pages[page], etag, member_told, m)
+        == -1)
+    {
         return -1;
     }
 
@@ -103,7 +111,10 @@ member_told(void *data, long status, str_t body, reason_t why)
     }
 
     if (status == 200) {
-        member_read(m, body);
+        member_read(m, body, ask->etag);
+
+    } else if (status == 304 && m->page == MEMBER_CONNECTED && m->etag[0]) {
+        member_answered(m);
 
     } else if (status) {
         member_status(m, status, body);
@@ -133,7 +144,7 @@ member_instead(const member_t *m, long status)
 
 
 static void
-member_read(member_t *m, str_t body)
+member_read(member_t *m, str_t body, const char *etag)
 {
     int        rc;
     list_t     list;
@@ -154,6 +165,13 @@ member_read(member_t *m, str_t body)
 
     list_free(&m->list);
     m->list = list;
+
+    m->etag[0] = '\0';
+
+    if (m->page == MEMBER_CONNECTED) {
+        memcpy(m->etag, etag, strlen(etag) + 1);
+    }
+
     m->pushprox = m->page == MEMBER_CLIENTS;
 
     member_answered(m);
@@ -235,6 +253,7 @@ member_expired(void *data)
              " too long", "proxy", m->name, NULL);
 
     list_free(&m->list);
+    m->etag[0] = '\0';
     m->known = 1;
 
     m->conf->dropped(m);

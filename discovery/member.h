@@ -42,6 +42,7 @@ struct member_s {
     const member_conf_t   *conf;
 
     list_t                 list;
+    char                   etag[ASK_ETAG];   /* of its list; "" if unknown */
     int                    pushprox;  /* it is a proxy of that kind */
     int                    asked;     /* once, whatever it has said */
     int                    known;     /* what it lists; nothing, perhaps */

@@ -362,7 +362,7 @@ ngx_http_prom_sd_address(ngx_http_request_t *r, ngx_http_prom_sd_ctx_t *ctx)
 static ngx_int_t
 ngx_http_prom_sd_headers(ngx_http_request_t *r, ngx_http_prom_sd_ctx_t *ctx)
 {
-    u_char            *p, hash[16];
+    u_char            *p, *replica, hash[16];
     ngx_md5_t          md5;
     ngx_uint_t         moves;
     ngx_table_elt_t   *h;
@@ -391,6 +391,11 @@ ngx_http_prom_sd_headers(ngx_http_request_t *r, ngx_http_prom_sd_ctx_t *ctx)
     if (ctx->polls) {
         moves = ngx_prom_poll_moves(ctx->polls);
         ngx_md5_update(&md5, &moves, sizeof(moves));
+
+        /* which start at 0 where nginx does */
+
+        replica = ngx_prom_poll_zone_replica(ctx->polls);
+        ngx_md5_update(&md5, replica, ngx_strlen(replica));
     }
 
     ngx_md5_final(hash, &md5);

@@ -115,6 +115,38 @@ ok(await(10, sub { $d->listed =~ /^a\@\Q$at\E b\@\S+$/ }),
     or diag $d->listed;
 
 
+# Unchanged
+
+my $tagged = JSON::PP->new->encode([ group('tagged') ]);
+
+$second->lists();
+$first->says('/targets', body => $tagged, etag => '"1"');
+is(lists($d, "tagged\@$at"), "tagged\@$at", 'a list with an ETag');
+
+$first->says('/targets', body => '[]', etag => '"1"');
+$first->asked;
+my $times = 0;
+ok(await(10, sub { ($times += $first->asked) > 2 }), 'is asked for again');
+is($d->listed, "tagged\@$at", 'and stays as long as that is the same');
+like($d->page('/metrics')->{body},
+    qr/^\S+_proxy_up\{proxy="\Q$at\E"\} 1$/m, 'of a proxy that has answered');
+
+$first->says('/targets', body => '[]', etag => '"2"');
+is(lists($d, ''), '', 'until it is another one');
+
+$second->says('/targets', body => $tagged, etag => 'x' x 200);
+is(lists($d, "tagged\@$also"), "tagged\@$also", 'one that is too long is none');
+
+$second->says('/targets', status => 304, body => '');
+ok(await(10, sub { $d->log =~ /proxy=\Q$also\E .*status 304/ }),
+    'and 304 to who has none is an error');
+is($d->listed, "tagged\@$also", 'that costs no list');
+
+$first->lists(group('a', connected => 'yes'), group('b', connected => 'no'));
+$second->lists(group('a', connected => 'no'), group('b', connected => 'no'));
+lists($d, "a\@$at b\@$at");
+
+
 # Pages
 
 is($d->page('/none')->{status}, 404, 'another page isn\'t there');

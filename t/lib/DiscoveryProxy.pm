@@ -43,7 +43,8 @@ sub lists {
 }
 
 
-# What it answers to a path, with or without its arguments: status, body; or
+# What it answers to a path, with or without its arguments: status, body, etag,
+# which makes it 304 where the body is there already; or
 # line and length, of which it sends so many bytes; or raw, byte by byte. It
 # does so after wait seconds.
 
@@ -75,6 +76,11 @@ sub answer {
     my %o = $told ? (status => 200, %$told)
         : (status => 404, body => "nothing at $path\n");
 
+    my ($known) = $request =~ /^If-None-Match: (\S+)/mi;
+
+    %o = (status => 304, body => '')
+        if defined $o{etag} && ($known // '') eq $o{etag};
+
     sleep $o{wait} if $o{wait};
 
     if (defined $o{raw}) {
@@ -83,6 +89,7 @@ sub answer {
     }
 
     my $head = "HTTP/1.1 $o{status} x\r\nContent-Type: application/json\r\n"
+        . (defined $o{etag} ? "ETag: $o{etag}\r\n" : '')
         . "Connection: close\r\n";
 
     if (!$o{line}) {
