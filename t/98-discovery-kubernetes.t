@@ -140,7 +140,8 @@ is(await(20, sub { request($port, path => '/-/ready')->{status} }), 503,
 $cluster->allow('monitoring', 'discovery', 'list', 'watch');
 
 my $one = "both\@$first host-0\@$first";
-my $two = "both\@$first both\@$second host-0\@$first host-1\@$second";
+my $two = join ' ', sort "both\@$first", "both\@$second", "host-0\@$first",
+    "host-1\@$second";
 
 is(lists($one), $one, 'with it, and the files that each pod has, it lists the'
     . ' targets of the proxy that there is');
