@@ -57,9 +57,9 @@ is($rules->{status}, 0, 'a router masquerades') or diag $rules->{out};
 
 
 sub scrape {
-    my ($name) = @_;
+    my ($name, $seconds) = @_;
 
-    return $monitor->http(path => "/$name/metrics", timeout => 6);
+    return $monitor->http(path => "/$name/metrics", timeout => $seconds // 6);
 }
 
 
@@ -117,7 +117,7 @@ cmp_ok($mtu, '>', $to, '... of which wg0 knows nothing');
 $node{awake}->exec('sh', '-c', 'for i in $(seq 1500); do echo "metric_with_a'
     . '_name_of_some_length{number=\\"$i\\"} $i"; done > /tmp/large.prom');
 
-my $large = scrape('awake');
+my $large = scrape('awake', 30);
 
 is($large->{status}, 200, 'a scrape passes');
 cmp_ok(length $large->{body}, '>', 90_000, '... of more than 90 kB');

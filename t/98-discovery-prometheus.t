@@ -109,7 +109,8 @@ $proxy->lists(group('a', team => 'x'), group('b'));
 has_targets('monitoring-proxy/a monitoring-proxy/b',
     'a target that is new is scraped');
 is(reloads($d), 1, '... without a reload');
-is_deeply(api('targets?state=active')->{activeTargets}[0]{labels},
+is_deeply((map { $_->{labels} } grep { $_->{labels}{instance} eq 'a' }
+        @{ api('targets?state=active')->{activeTargets} })[0],
     { instance => 'a', job => 'monitoring-proxy', team => 'x',
         replica => $proxy->address }, 'labels are those of the list');
 
