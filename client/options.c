@@ -13,7 +13,7 @@
 #include "version.h"
 
 
-static int options_all(options_t *options, reason_t why);
+static int options_all(void *data, reason_t why);
 static int options_fqdn(options_t *options, reason_t why);
 static int options_rule(options_t *options, const char *flag,
     const char *name, const char *url, reason_t why);
@@ -96,40 +96,28 @@ static const flags_t  options_flags = {
     "polls a Monitoring Proxy, or a PushProx proxy, for scrapes of this host",
     "PROM_TOKEN is sent to a --pull-url as its header x-prom-pull-token.\n"
     "HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured.",
-    options_known, sizeof(options_known) / sizeof(options_known[0])
+    options_known, sizeof(options_known) / sizeof(options_known[0]), options_all
 };
 
 
 flags_rc_e
 options_parse(options_t *options, int argc, char **argv)
 {
-    reason_t    why;
-    flags_rc_e  rc;
-
     memset(options, 0, sizeof(*options));
 
-    rc = flags_parse(&options_flags, options, argc, argv, why);
-
-    if (rc == FLAGS_OK && options_all(options, why) == -1) {
-        rc = FLAGS_WRONG;
-    }
-
-    if (rc == FLAGS_WRONG) {
-        flags_complain(&options_flags, why);
-    }
-
-    return rc;
+    return flags_parse(&options_flags, options, argc, argv);
 }
 
 
 /* what concerns more than one flag */
 
 static int
-options_all(options_t *options, reason_t why)
+options_all(void *data, reason_t why)
 {
     int          explicit;
     size_t       len;
     unsigned     i;
+    options_t   *options = data;
     const char  *bare;
 
     if (options->nproxies == 0) {

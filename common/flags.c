@@ -13,16 +13,42 @@
 #include "log.h"
 
 
+static flags_rc_e flags_preset(const flags_t *flags, void *options,
+    reason_t why);
 static flags_rc_e flags_given(const flags_t *flags, void *options, int argc,
     char **argv, reason_t why);
 static const flag_t *flags_find(const flags_t *flags, const char *name,
     size_t len);
+static void flags_complain(const flags_t *flags, reason_t why);
 static void flags_help(const flags_t *flags);
 
 
 flags_rc_e
-flags_parse(const flags_t *flags, void *options, int argc, char **argv,
-    reason_t why)
+flags_parse(const flags_t *flags, void *options, int argc, char **argv)
+{
+    reason_t    why;
+    flags_rc_e  rc;
+
+    rc = flags_preset(flags, options, why);
+
+    if (rc == FLAGS_OK) {
+        rc = flags_given(flags, options, argc, argv, why);
+    }
+
+    if (rc == FLAGS_OK && flags->all(options, why) == -1) {
+        rc = FLAGS_WRONG;
+    }
+
+    if (rc == FLAGS_WRONG) {
+        flags_complain(flags, why);
+    }
+
+    return rc;
+}
+
+
+static flags_rc_e
+flags_preset(const flags_t *flags, void *options, reason_t why)
 {
     size_t         i;
     const flag_t  *flag;
@@ -37,7 +63,7 @@ flags_parse(const flags_t *flags, void *options, int argc, char **argv,
         }
     }
 
-    return flags_given(flags, options, argc, argv, why);
+    return FLAGS_OK;
 }
 
 
@@ -154,7 +180,7 @@ flags_help(const flags_t *flags)
 
 /* it is one line, whatever it quotes */
 
-void
+static void
 flags_complain(const flags_t *flags, reason_t why)
 {
     char  *p;

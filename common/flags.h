@@ -36,6 +36,10 @@ typedef struct {
     const char   *more;
     const flag_t *flags;
     size_t        n;
+
+    /* looks at what concerns more than one; 0, or -1 with the reason */
+
+    int         (*all)(void *options, reason_t why);
 } flags_t;
 
 
@@ -46,14 +50,10 @@ typedef enum {
 } flags_rc_e;
 
 
-/* sets the presets, and then what is given */
+/* sets the presets, and then what is given; what is wrong was told */
 
 flags_rc_e flags_parse(const flags_t *flags, void *options, int argc,
-    char **argv, reason_t why);
-
-/* for the program to tell why, once it knows that it is wrong */
-
-void flags_complain(const flags_t *flags, reason_t why);
+    char **argv);
 
 
 /* those of more than one program */

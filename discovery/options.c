@@ -14,7 +14,7 @@
 #define OPTIONS_ACCOUNT  "/var/run/secrets/kubernetes.io/serviceaccount/"
 
 
-static int options_all(const options_t *options, reason_t why);
+static int options_all(void *data, reason_t why);
 static int options_unused(const options_t *options, const char *const *names,
     const char *because, reason_t why);
 
@@ -121,7 +121,7 @@ static const flags_t  options_flags = {
     "finds proxies, by Kubernetes' API if not told otherwise, and gives"
     " Prometheus their\ntargets",
     "SIGHUP has it ask all proxies anew, and read the base again.",
-    options_known, OPTIONS_KNOWN
+    options_known, OPTIONS_KNOWN, options_all
 };
 
 
@@ -140,30 +140,19 @@ static const char *const  options_of_cluster[] = {
 flags_rc_e
 options_parse(options_t *options, int argc, char **argv)
 {
-    reason_t    why;
-    flags_rc_e  rc;
-
     memset(options, 0, sizeof(*options));
 
-    rc = flags_parse(&options_flags, options, argc, argv, why);
-
-    if (rc == FLAGS_OK && options_all(options, why) == -1) {
-        rc = FLAGS_WRONG;
-    }
-
-    if (rc == FLAGS_WRONG) {
-        flags_complain(&options_flags, why);
-    }
-
-    return rc;
+    return flags_parse(&options_flags, options, argc, argv);
 }
 
 
 /* what concerns more than one flag */
 
 static int
-options_all(const options_t *options, reason_t why)
+options_all(void *data, reason_t why)
 {
+    const options_t  *options = data;
+
     if (options->sd_listen[0]) {
 
         if (options->metrics_addr != options_metrics
