@@ -12,10 +12,10 @@ use IO::Socket::INET;
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw(address command config cpu exporter instructions listening
-    load_requests median module module_config name nginx note peak pss
-    quartiles ratio resident spread start start_here stop table work workers
-    write_file EXPORTER);
+our @EXPORT = qw(address command config cpu cpu_all exporter instructions
+    listening load_requests median module module_config name nginx note
+    peak pss quartiles ratio resident spread start start_here stop table
+    work workers write_file EXPORTER);
 
 use constant EXPORTER => 19100;
 use constant COUNTED  => 200;     # scrapes whose instructions are counted
@@ -316,6 +316,23 @@ sub cpu
     open my $fh, '<', "/proc/$pid/schedstat" or die "no process $pid\n";
 
     return (split ' ', <$fh>)[0];
+}
+
+
+# nanoseconds that a process was on a CPU, its threads together
+
+sub cpu_all
+{
+    my ($pid) = @_;
+
+    my $sum = 0;
+
+    for my $file (glob "/proc/$pid/task/*/schedstat") {
+        open my $fh, '<', $file or next;
+        $sum += (split ' ', <$fh>)[0];
+    }
+
+    return $sum;
 }
 
 

@@ -210,23 +210,6 @@ sub memory
 }
 
 
-# Nanoseconds that each process was on a CPU, its threads together.
-
-sub used
-{
-    my ($pid) = @_;
-
-    my $sum = 0;
-
-    for my $file (glob "/proc/$pid/task/*/schedstat") {
-        open my $fh, '<', $file or next;
-        $sum += (split ' ', <$fh>)[0];
-    }
-
-    return $sum;
-}
-
-
 # How many connections each worker has, with the few that are none of clients.
 
 sub connections
@@ -249,9 +232,9 @@ sub scrape
 {
     my ($self, $count, $rate, $connections, $names) = @_;
 
-    my @before = map { used($_) } @{ $self->{pids} };
+    my @before = map { cpu_all($_) } @{ $self->{pids} };
     my %got = $self->told("scrape $count $rate $connections $names");
-    my @after = map { used($_) } @{ $self->{pids} };
+    my @after = map { cpu_all($_) } @{ $self->{pids} };
 
     $got{done} == $count
         or die join ' ', "port $self->{port}: scrapes failed:",

@@ -88,23 +88,6 @@ sub await
 }
 
 
-# nanoseconds of all threads, which a process keeps
-
-sub used
-{
-    my ($pid) = @_;
-
-    my $sum = 0;
-
-    for my $file (glob "/proc/$pid/task/*/schedstat") {
-        open my $fh, '<', $file or next;
-        $sum += (split ' ', <$fh>)[0];
-    }
-
-    return $sum;
-}
-
-
 # Proxies that list the targets, and how to have one of them list something
 # else: the module, or, where there are a thousand of them, nginx with files
 # that say what it would.
@@ -312,7 +295,7 @@ sub measure
 
     for my $side (@sides) {
         my $pids = $side->{pids};
-        $side->{before} = { map { $_ => used($pids->{$_}) } keys %$pids };
+        $side->{before} = { map { $_ => cpu_all($pids->{$_}) } keys %$pids };
     }
 
     for (1 .. $rounds) {
@@ -326,7 +309,7 @@ sub measure
         my $all = 0;
 
         for my $part (keys %$pids) {
-            my $cpu = (used($pids->{$part}) - $side->{before}{$part}) / 1e6
+            my $cpu = (cpu_all($pids->{$part}) - $side->{before}{$part}) / 1e6
                 / $rounds;
 
             push @{ $side->{cpu}{$part} }, $cpu;

@@ -306,10 +306,10 @@ sub clients
         @names = reverse @names;
 
         for (@names) {
-            my $before = Polls::used($pid{$_});
+            my $before = cpu_all($pid{$_});
             my ($median) = load_requests($proxy->{port}, $url{$_}, $count,
                 200);
-            my $used = (Polls::used($pid{$_}) - $before) / 1000 / $count;
+            my $used = (cpu_all($pid{$_}) - $before) / 1000 / $count;
 
             push @{ $rows{$_} }, { cpu => $used, median => $median }
                 if $round;      # the first is to warm up

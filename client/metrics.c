@@ -1,5 +1,3 @@
-#include <curl/curl.h>
-
 #include "exchange.h"
 #include "exposition.h"
 #include "metrics.h"
@@ -54,14 +52,7 @@ metrics_page(buffer_t *page)
     buffer_format(page, "monitoring_proxy_client_scrapes %u\n",
                   exchanges_running());
 
-    exposition_head(page, "monitoring_proxy_client_build_info", "gauge",
-                    "What this client is.");
-    buffer_text(page, "monitoring_proxy_client_build_info{");
-    exposition_label(page, "version", CLIENT_VERSION);
-    buffer_text(page, ",");
-    exposition_label(page, "libcurl",
-                     curl_version_info(CURLVERSION_NOW)->version);
-    buffer_text(page, "} 1\n");
-
+    exposition_build(page, "monitoring_proxy_client_build_info",
+                     CLIENT_VERSION);
     exposition_process(page);
 }

@@ -3,6 +3,7 @@
  */
 
 
+#include <curl/curl.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -56,6 +57,19 @@ exposition_label(buffer_t *page, const char *label, const char *value)
     }
 
     buffer_text(page, "\"");
+}
+
+
+void
+exposition_build(buffer_t *page, const char *name, const char *version)
+{
+    exposition_head(page, name, "gauge", "What this program is.");
+    buffer_format(page, "%s{", name);
+    exposition_label(page, "version", version);
+    buffer_text(page, ",");
+    exposition_label(page, "libcurl",
+                     curl_version_info(CURLVERSION_NOW)->version);
+    buffer_text(page, "} 1\n");
 }
 
 

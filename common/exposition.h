@@ -21,6 +21,10 @@ void exposition_head(buffer_t *page, const char *name, const char *type,
 
 void exposition_label(buffer_t *page, const char *label, const char *value);
 
+/* of a program that asks by HTTP: its version, and libcurl's */
+
+void exposition_build(buffer_t *page, const char *name, const char *version);
+
 /* what the process uses, and since when it runs */
 
 void exposition_process(buffer_t *page);

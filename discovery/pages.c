@@ -1,5 +1,3 @@
-#include <curl/curl.h>
-
 #include "dns.h"
 #include "exposition.h"
 #include "kubernetes.h"
@@ -77,15 +75,8 @@ pages_metrics(void *data, server_answer_t *answer)
         output_metrics(page);
     }
 
-    exposition_head(page, "monitoring_proxy_discovery_build_info", "gauge",
-                    "What this program is.");
-    buffer_text(page, "monitoring_proxy_discovery_build_info{");
-    exposition_label(page, "version", DISCOVERY_VERSION);
-    buffer_text(page, ",");
-    exposition_label(page, "libcurl",
-                     curl_version_info(CURLVERSION_NOW)->version);
-    buffer_text(page, "} 1\n");
-
+    exposition_build(page, "monitoring_proxy_discovery_build_info",
+                     DISCOVERY_VERSION);
     exposition_process(page);
 }
 

@@ -175,9 +175,10 @@ sub dns_runner {
     build('dns_run', '-fsanitize=address,undefined',
         '-fno-sanitize-recover=all', '-D_GNU_SOURCE', "-I$root/common",
         "-I$root/discovery", '-Wl,--wrap=ares_init_options',
-        "$root/t/unit/dns_run.c",
+        map({ "$root/t/unit/$_.c" } qw(dns_run places_run)),
         map({ "$root/discovery/$_.c" } qw(dns places resolver)),
-        map({ "$root/common/$_.c" } qw(exposition log loop str)), '-lcares');
+        map({ "$root/common/$_.c" } qw(exposition log loop str)), '-lcares',
+        '-lcurl');
     return "$dir/dns_run";
 }
 
@@ -186,7 +187,8 @@ sub dns_runner {
 sub kubernetes_runner {
     build('kubernetes_run', '-fsanitize=address,undefined',
         '-fno-sanitize-recover=all', '-D_GNU_SOURCE', "-I$root/common",
-        "-I$root/discovery", "$root/t/unit/kubernetes_run.c",
+        "-I$root/discovery",
+        map({ "$root/t/unit/$_.c" } qw(kubernetes_run places_run)),
         map({ "$root/discovery/$_.c" } qw(api found kubernetes places pod slice
             slices)),
         map({ "$root/common/$_.c" } qw(exposition log loop secret str
