@@ -96,7 +96,8 @@ static const flags_t  options_flags = {
     "polls a Monitoring Proxy, or a PushProx proxy, for scrapes of this host",
     "PROM_TOKEN is sent to a --pull-url as its header x-prom-pull-token.\n"
     "HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured.",
-    options_known, sizeof(options_known) / sizeof(options_known[0]), options_all
+    options_known, sizeof(options_known) / sizeof(options_known[0]),
+    options_all
 };
 
 

@@ -196,7 +196,8 @@ my %counted;
 
 for (map { slurp($_) } @discovery) {
     my $text = s/"\s+"//gr =~ s/KUBERNETES_PREFIX "/"${prefix}kubernetes_/gr;
-    %counted = (%counted, $text =~ /"($prefix\w+)",\s*"(counter|gauge)"/g);
+    %counted = (%counted, $text =~ /"($prefix\w+)",\s*"(counter|gauge)"/g,
+        map { $_ => 'gauge' } $text =~ /exposition_build\(page, "(\w+)"/g);
 }
 
 is_deeply({ slurp($discovery) =~ /^\| `($prefix\w+)` \| (\w+) \|/mg },

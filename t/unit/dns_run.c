@@ -1,6 +1,6 @@
 /*
- * Looks up names as the discovery does, for t/03-discovery-dns.t, and prints as
- * places_run.h says:
+ * Looks up names as the discovery does, for t/03-discovery-dns.t, and prints
+ * as places_run.h says:
  *
  * dns_run RESOLV.CONF INTERVAL NAME ...
  *
